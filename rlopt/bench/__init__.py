@@ -1,0 +1,1 @@
+"""Suites, trials, leaderboards and reports."""
