@@ -325,7 +325,7 @@ class NormalNoise(Noise):
         return np.where(sd > 0.0, ndtr(-z), (gap <= 0.0).astype(float))
 
     def _standardise(self, median: Any, s: Any, k: Any) -> tuple[Floats, Floats, Floats]:
-        """Gap m - k, sd and z = (m - k) / sd, the last within +-40, where Phi and phi are 0 or 1."""
+        """Gap m - k, sd, and z = (m - k) / sd held within +-40: phi is 0 and Phi 0 or 1 there."""
         gap = np.asarray(np.subtract(median, k), float)
         sd = np.asarray(np.multiply(s, self.sigma), float)
         z = np.clip(gap / np.maximum(sd, 1e-200), -40.0, 40.0)

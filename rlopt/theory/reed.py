@@ -8,7 +8,7 @@ Concavity of f, which Reed assumes, is not needed.
 
 from __future__ import annotations
 
-from math import pi, sqrt
+from math import expm1, log, pi, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +75,7 @@ def reed_value(*, x0: float, G: float, gamma: float, T: int | None = None) -> fl
         raise ValueError(f"reed_value: T must be an integer >= 1 or None, got {T!r}")
     if gamma == 1.0:
         return x0 + (T - 1) * G
-    return x0 + G * (1.0 - gamma ** float(T - 1)) / (1.0 - gamma)
+    return x0 - G * expm1((T - 1) * log(gamma)) / (1.0 - gamma)  # no cancellation near gamma = 1
 
 
 def reed_gain(growth: Growth, noise: Noise, gamma: float) -> ReedGain:

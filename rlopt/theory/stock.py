@@ -270,7 +270,7 @@ class May(Growth):
         return (1.0 + self.r) - (2.0 * self.r / self.K) * s - grazed
 
     def _grazing(self, s: Array) -> Array:
-        """The ratio t = (s/b)^q, held below the 1e200 beyond which t / (1 + t) is 1 and its slope 0."""
+        """The ratio t = (s/b)^q, held below 1e200: t / (1 + t) is 1 there, and its slope 0."""
         scaled = s * (1.0 / self.b)
         if self.q * log10(self.K * (1.0 + 1.0 / self.r) / self.b) > 200.0:
             scaled = clamp(scaled, 0.0, 10.0 ** (200.0 / self.q))
@@ -279,8 +279,9 @@ class May(Growth):
     @property
     def peak(self) -> tuple[float, float]:
         """The highest of the stationary points, by search."""
-        # Grazing only lowers the slope, so f falls from the peak of the logistic part onwards.
-        top = Logistic(self.r, self.K).peak[0]
+        # Grazing only lowers the slope, so f falls from the peak of the logistic part onwards;
+        # the margin keeps that peak itself inside, which it is for a = 0.
+        top = 1.001 * Logistic(self.r, self.K).peak[0]
         points = roots(self.derivative, search_grid(top)) or [0.0]
         stock, s = max((float(self(point)), point) for point in points)
         return (s, stock) if stock > 0.0 else (0.0, 0.0)
