@@ -151,9 +151,32 @@ def test_known_fixed_points() -> None:
     )
     np.testing.assert_allclose(Myers(2.0, 2.0, 1.0).fixed_points(), [0.0, 1.0], atol=1e-7)  # double
     assert Myers(1.9, 2.0, 1.0).fixed_points() == (0.0,)
-    assert Myers(1.0, 1.0, 1.0).fixed_points() == (0.0,)  # f'(0) = 1: no spurious tiny roots
     assert Myers(1.9, 2.0, 1.0).capacity == 0.0
     assert len(May(0.7, 1.2, 0.19, 3.0, 0.15).fixed_points()) == 4
+
+
+@pytest.mark.parametrize(
+    "growth",
+    [Myers(1.0, 1.0, 1.0), Myers(1.0 / 3.0, 1.0, 3.0), May(1.0, 1.0, 1.0, 1.0, 1.0)],
+    ids=str,
+)
+def test_neutral_growth_at_zero_leaves_no_rounding_roots(growth: Growth) -> None:
+    """f'(0) = 1 exactly and f(s) < s beyond: every tiny s looks fixed in floating point."""
+    assert growth.fixed_points() == (0.0,)
+    assert growth.capacity == growth.reference_points().S_msy == 0.0
+
+
+def test_fixed_points_of_may_are_the_roots_of_a_polynomial() -> None:
+    """r (1 - x/K)(x^q + b^q) = a x^(q-1) for 300 random parameter sets, by companion matrix."""
+    rng = np.random.default_rng(0)
+    for q in rng.integers(1, 5, size=300):
+        r, K, a, b = 10.0 ** rng.uniform([-1.0, -1.0, -3.0, -2.0], [0.5, 1.0, 0.5, 0.0])
+        power = np.eye(q + 1)  # row i: x^(q - i)
+        polynomial = np.polymul([-r / K, r], power[0] + b**q * power[-1])
+        found = np.roots(np.polysub(polynomial, a * power[1]))
+        expected = np.sort(found[(np.abs(found.imag) < 1e-9) & (found.real > 0.0)].real)
+        points = May(r, K, a, float(q), b).fixed_points()[1:]
+        np.testing.assert_allclose(points, expected, rtol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ class Growth(ABC):
         top = gamma * self.peak[1]
         if not top > 0.0:
             return []
-        return roots(lambda s: gamma * self.derivative(s) - 1.0, search_grid(top))
+        return roots(lambda s: gamma * self.derivative(s) - 1.0, search_grid(top), rounding=1e-13)
 
     def _crossings(self) -> list[tuple[float, bool]]:
         """(fixed point > 0, whether f(s) - s rises to it from below 0), ascending."""
@@ -151,14 +151,14 @@ class Growth(ABC):
 
         # No fixed point lies above sup f; the factor keeps one at sup f itself inside.
         top = self.peak[1] * (1.0 + 1e-9)
+        if not top > 0.0:  # grazed down to nothing from every s
+            return []
         found: list[tuple[float, bool]] = []
         left = before = 0.0
         for right in (*self._stationary(1.0), top):
             after = surplus(right)
             if abs(after) <= TOUCH * right:
-                # Where f'(0) = 1, rounding makes any tiny s look like a fixed point.
-                if right > 1e-9 * top:
-                    found.append((right, before <= 0.0))
+                found.append((right, before <= 0.0))
                 after = 0.0
             elif before * after < 0.0:
                 found.append((polish(surplus, left, right), after > 0.0))
@@ -171,17 +171,21 @@ def search_grid(top: float) -> NDArray[np.float64]:
     return np.union1d(top * np.geomspace(1e-30, 1.0, 9001), np.linspace(0.0, top, 4001)[1:])
 
 
-def roots(function: Callable[[Any], Any], grid: NDArray[np.float64]) -> list[float]:
+def roots(
+    function: Callable[[Any], Any], grid: NDArray[np.float64], rounding: float = 0.0
+) -> list[float]:
     """Ascending roots of a continuous function that changes sign between grid points.
 
     Args:
         function: elementwise, on arrays and floats, finite or infinite but not NaN.
         grid: (n,) ascending.
+        rounding: values up to this size count as 0.
     """
     values = np.asarray(function(grid))
-    # Zeros on the grid drop out, so a root there is bracketed by its neighbours; a run of zeros
-    # without a change of sign is rounding, not a root.
-    keep = np.flatnonzero(values)
+    # Zeros on the grid drop out, so a root there is bracketed by its neighbours, and a run of
+    # zeros without a change of sign gives none: where f'(0) = 1, every tiny s is stationary
+    # up to rounding.
+    keep = np.flatnonzero(np.abs(values) > rounding)
     signs = np.sign(values[keep])
     edges = np.flatnonzero(signs[:-1] != signs[1:])
     return [polish(function, float(grid[keep[i]]), float(grid[keep[i + 1]])) for i in edges]
