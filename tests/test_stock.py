@@ -149,7 +149,10 @@ def test_known_fixed_points() -> None:
         [0.0, (3.0 - 5.0**0.5) / 2, (3.0 + 5.0**0.5) / 2],
         atol=EXACT,
     )
-    np.testing.assert_allclose(Myers(2.0, 2.0, 1.0).fixed_points(), [0.0, 1.0], atol=1e-7)  # double
+    for M in (0.3, 1.0, 3.0, 7.0):  # at A = 2 / sqrt(M) they merge in sqrt(M)
+        double = Myers(2.0 / M**0.5, 2.0, M)
+        np.testing.assert_allclose(double.fixed_points(), [0.0, M**0.5], rtol=1e-7)
+        assert double.tipping_point == double.capacity
     assert Myers(1.9, 2.0, 1.0).fixed_points() == (0.0,)
     assert Myers(1.9, 2.0, 1.0).capacity == 0.0
     assert len(May(0.7, 1.2, 0.19, 3.0, 0.15).fixed_points()) == 4
