@@ -1,0 +1,1 @@
+"""Harvested stocks with growth maps, tipping points and exact oracles."""
