@@ -77,6 +77,7 @@ def axes_at(canvas: Canvas, left: int, bottom: int, width: int, height: int) -> 
         (left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT), facecolor="white"
     )
     axes.grid(False)
+    axes.minorticks_off()
     axes.set_axisbelow(True)
     for side, spine in axes.spines.items():
         spine.set(visible=side in ("left", "bottom"), color=MUTED, linewidth=0.8)

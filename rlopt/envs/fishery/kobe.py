@@ -49,7 +49,7 @@ def draw_kobe(axes: Axes, episode: "Episode") -> None:
     crowded = bool((f > axes.get_ylim()[1]).any())
     names = _quadrants(axes, tip, crowded) if relative else []
     if tip is not None and axes.get_xlim()[0] <= tip <= axes.get_xlim()[1]:
-        axes.axvline(tip, color=DANGER, lw=1.4, ls="-", zorder=1)
+        axes.axvline(tip, color=DANGER, lw=1.4, ls="-", marker="", zorder=1)
         names.append(_name_tip(axes, tip))
     if decided.any():
         _draw_path(axes, b[decided], f[decided], episode.years[0], names)
@@ -109,8 +109,8 @@ def _quadrants(axes: Axes, tip: float | None, crowded: bool) -> list[Any]:
                 **words(SMALL, "#3A424D", fontstyle="italic"),
             )
         )
-    axes.axvline(1.0, color="white", lw=2.5, ls="-", zorder=0.5)
-    axes.axhline(1.0, color="white", lw=2.5, ls="-", zorder=0.5)
+    axes.axvline(1.0, color="white", lw=2.5, ls="-", marker="", zorder=0.5)
+    axes.axhline(1.0, color="white", lw=2.5, ls="-", marker="", zorder=0.5)
     return texts
 
 

@@ -185,11 +185,11 @@ def _draw_stock(axes: Axes, episode: Episode) -> None:
             lw=0,
             zorder=0.5,
         )
-        axes.axhline(tip, color=DANGER, lw=1.4, ls="-", zorder=1)
+        axes.axhline(tip, color=DANGER, lw=1.4, ls="-", marker="", zorder=1)
         labels.append(("tipping point", edge, tip, DANGER, DANGER))
         _name_zone(axes, episode, tip)
     if oracle is not None and math.isfinite(oracle):
-        axes.axhline(oracle, color=INK, lw=2.2, ls="-", zorder=1.5)
+        axes.axhline(oracle, color=INK, lw=2.2, ls="-", marker="", zorder=1.5)
         labels.append(("oracle escapement", edge, oracle, INK, INK))
     for name, values, color, text, mark in (
         ("escapement", episode.escapement, ESCAPEMENT, ESCAPEMENT_TEXT, "s"),
@@ -247,7 +247,7 @@ def _draw_catch(axes: Axes, episode: Episode) -> None:
         axes.fill_between(years, catch, step="mid", color=CATCH, lw=0)
     else:
         axes.bar(years, catch, width=0.8, color=CATCH, edgecolor="none", linewidth=0)
-    axes.axhline(episode.msy, color=MUTED, lw=1.2, ls=(0, (2, 2)))
+    axes.axhline(episode.msy, color=MUTED, lw=1.2, ls=(0, (2, 2)), marker="")
     labels = [("MSY (dotted)", axes.get_xlim()[1], episode.msy, MUTED, MUTED)]
     if math.isfinite(episode.catch[-1]):
         labels.append(("catch", years[-1] + 0.4, float(catch[-1]), CATCH, CATCH_TEXT))
