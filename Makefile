@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PINNED := pyproject.toml constraints.txt
-PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PIP = $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
 
 # one thread: two runs side by side must not fight over the cores, and timings must compare
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
@@ -39,17 +39,20 @@ bench: $(VENV)/stamp-dev ## speed, as ratios within one run
 $(VENV)/stamp-venv:
 	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "rlopt needs Python 3.11 or newer, found '$(PYTHON)'; try: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
 $(VENV)/stamp-demo: $(VENV)/stamp-venv $(PINNED)
+	@echo 'installing rlopt into $(VENV), which takes a minute or two'
 	$(PIP) -e .
 	@touch $@
 
 $(VENV)/stamp-dev: $(VENV)/stamp-venv $(PINNED)
+	@echo 'installing rlopt and its tools into $(VENV), which takes a minute or two'
 	$(PIP) -e '.[dev,contrib]'
 	@touch $@ $(VENV)/stamp-demo
 
 $(VENV)/stamp-docs: $(VENV)/stamp-venv $(PINNED)
+	@echo 'installing the documentation tools into $(VENV)'
 	$(PIP) -e '.[docs]'
 	@touch $@ $(VENV)/stamp-demo

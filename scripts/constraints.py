@@ -12,7 +12,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import tomllib
 import venv
@@ -36,13 +35,9 @@ def requirements(pyproject: Path) -> tuple[list[str], list[str]]:
 
 
 def pip(python: Path, *arguments: str) -> str:
-    """Run pip and return what it prints; its warnings go where a person sees them."""
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    for line in done.stderr.splitlines():
-        # pip says this of every search location that lacks the package in question
-        if not line.startswith("WARNING: Location"):
-            print(line, file=sys.stderr)
+    """Run pip, quiet but for errors, and return what it prints."""
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "-qq", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise SystemExit(f"pip {arguments[0]} failed with exit status {done.returncode}")
     return done.stdout
@@ -50,7 +45,7 @@ def pip(python: Path, *arguments: str) -> str:
 
 def resolve(python: Path, report: Path, *arguments: str) -> dict[str, str]:
     """Name -> version of everything that such an install would add."""
-    pip(python, "install", "-q", "--dry-run", "--report", str(report), *arguments)
+    pip(python, "install", "--dry-run", "--report", str(report), *arguments)
     found = json.loads(report.read_text(encoding="utf-8"))["install"]
     return {item["metadata"]["name"]: item["metadata"]["version"] for item in found}
 
@@ -92,7 +87,7 @@ def main() -> None:
         floor = place / "torch.txt"
         floor.write_text(torch + "\n", encoding="utf-8")
         print(f"installing {len(install)} requirements into a fresh environment")
-        pip(python, "install", "-q", "-c", str(floor), torch, *install)
+        pip(python, "install", "-c", str(floor), torch, *install)
         frozen = pip(python, "freeze", "--all")
         versions = dict(line.split("==", 1) for line in frozen.splitlines() if "==" in line)
         versions.pop("pip", None)
