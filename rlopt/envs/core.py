@@ -239,6 +239,11 @@ class FuncEnv:
         """The optimum, exact or bracketed; None where none is known. Decorate with `cached`."""
         return None
 
+    def idle_action(self, observation: Array) -> Array:
+        """What doing nothing is here, (n, *obs) -> (n, *act): zeros unless overridden."""
+        space = self.action_space
+        return np.zeros((len(observation), *(space.shape or ())), space.dtype)
+
     def text(self, history: Sequence[Mapping[str, Any]]) -> str:
         """One line about the episode so far.
 

@@ -307,6 +307,11 @@ class Fishery(FuncEnv):
             return stock, np.zeros(len(stock))
         return stock, np.rint((observation[:, 1] + 1.0) * (0.5 * self.horizon))
 
+    def idle_action(self, observation: Array) -> np.ndarray:
+        """No harvest."""
+        everything = np.full(len(observation), self.x_max)
+        return self.action_for(everything, everything)
+
     def text(self, history: Sequence[Mapping[str, Any]]) -> str:
         """One line: year, stock, escapement, catch, regret so far."""
         from rlopt.envs.fishery.episode import episode_of
