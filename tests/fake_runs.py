@@ -155,7 +155,9 @@ def write(
                 at = [0, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, steps]
                 t = np.array(at if learns else [0], dtype=float)
                 start = scale * (1.1 + 0.1 * rng.random())
-                path = regret + (start - regret) / (1 + t / 3000) * (t < steps) if learns else regret
+                path = (
+                    regret + (start - regret) / (1 + t / 3000) * (t < steps) if learns else regret
+                )
                 curve = pd.DataFrame({"step": t.astype(int), "regret": path + 0 * t})
                 curve["value"] = optimum - curve["regret"]
                 _write_trial(runs / trial["id"], result, curve)

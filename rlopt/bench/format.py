@@ -30,7 +30,7 @@ def _grouped(digits: str) -> str:
 
 
 def fixed(x: float | None, decimals: int) -> str:
-    """x with that many decimals (rounded to tens, hundreds, … where negative)."""
+    """X with that many decimals (rounded to tens, hundreds, … where negative)."""
     if x is None or not math.isfinite(x):
         return DASH
     return _signed(x, _grouped(f"{round(abs(x), decimals):.{max(decimals, 0)}f}"))

@@ -7,6 +7,7 @@ and sentences come from paired intervals: two agents are only said to be in orde
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -333,7 +334,7 @@ def build(results: Results) -> Leaderboard:
             difference=stats.paired_difference(runs[a.agent], runs[b.agent]),
             improvement=stats.probability_of_improvement(runs[a.agent], runs[b.agent]),
         )
-        for a, b in zip(ranked, ranked[1:], strict=False)
+        for a, b in pairwise(ranked)
         if b.best is not None
     )
     from rlopt.bench import sentences

@@ -188,7 +188,7 @@ class Results:
 
 
 def number(x: Any) -> float:
-    """x as a float, nan for null and for what is no number."""
+    """Return x as a float, nan for null and for what is no number."""
     if isinstance(x, bool) or not isinstance(x, int | float):
         return math.nan
     return float(x)

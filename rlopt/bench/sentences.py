@@ -40,7 +40,10 @@ def _beaten(rows: Sequence["Row"]) -> list[tuple[str, bool]]:
         return []
     parts = [(" ", False), *_names(below, 3)]
     if len(below) == 1:
-        return [*parts, (f" ({fmt.score(below[0].score.value)}) is worse than doing nothing.", False)]
+        return [
+            *parts,
+            (f" ({fmt.score(below[0].score.value)}) is worse than doing nothing.", False),
+        ]
     return [*parts, (" are worse than doing nothing.", False)]
 
 
@@ -98,7 +101,10 @@ def tie(rows: Sequence["Row"], steps: Sequence["Step"]) -> "Sentence | None":
     parts = [
         (f"The order of the first {several} is not settled. ", True),
         (f"{shown(a)} and {shown(b)}, compared seed by seed, differ by ", False),
-        (f"{fmt.plus(gap.value)} (95 %: {fmt.fixed(gap.low, 3)} to {fmt.fixed(gap.high, 3)}), ", False),
+        (
+            f"{fmt.plus(gap.value)} (95 %: {fmt.fixed(gap.low, 3)} to {fmt.fixed(gap.high, 3)}), ",
+            False,
+        ),
         (f"which includes 0; a run of {_name(a)} beats a run of {_name(b)} ", False),
         (f"{fmt.percent(step.improvement)} of the time. ", False),
     ]

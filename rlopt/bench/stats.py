@@ -105,9 +105,7 @@ def _rng(rng: np.random.Generator | None) -> np.random.Generator:
     return np.random.default_rng(SEED) if rng is None else rng
 
 
-def _redrawn(
-    sizes: Sequence[int], rng: np.random.Generator, replicates: int
-) -> NDArray[np.intp]:
+def _redrawn(sizes: Sequence[int], rng: np.random.Generator, replicates: int) -> NDArray[np.intp]:
     """Positions (replicates, sum(sizes)) in the pooled runs, redrawn within each task."""
     starts = np.cumsum([0, *sizes[:-1]])
     return np.concatenate(

@@ -146,7 +146,9 @@ class TerminalTable:
             table.add_column("wall", justify="right", style="dim", no_wrap=True)
         oracle, nothing = self.board.oracle, self.board.nothing
         wall = fmt.seconds(oracle.seconds) if oracle else fmt.DASH
-        self._add(table, ["", "·", Text("oracle", "bold"), "1", "by definition"], 1.0, drawing, wall)
+        self._add(
+            table, ["", "·", Text("oracle", "bold"), "1", "by definition"], 1.0, drawing, wall
+        )
         for row in self.board.rows:
             rank = Text(row.rank)
             marks = Text(_marks(row), RED if row.warned else "none")
@@ -222,7 +224,9 @@ class TerminalTable:
             yield Padding(table, (0, 0, 0, 2))
 
     def _foot(self) -> Iterable[RenderableType]:
-        yield Text("score = 1 − regret / regret of doing nothing; wall = median of one trial", "dim")
+        yield Text(
+            "score = 1 − regret / regret of doing nothing; wall = median of one trial", "dim"
+        )
         command = self.board.suite.get("command")
         if command:
             again = Text("again     ", "dim")
