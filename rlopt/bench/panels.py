@@ -174,8 +174,8 @@ def build(records: list[Result], board: Leaderboard, task: str) -> Panels | None
         )
         here = next(t for t in row.tasks if t.task == task)
         panels.append(Panel(row, here, scale.points(grid, q[0]), band))
-    x_ticks = _plain(_ticks(scale.x0, scale.x1, 3))
-    y_ticks = _plain(_ticks(scale.y0, scale.y1, 3))
+    x_ticks = _plain(_ticks(scale.x0, scale.x1, 4))
+    y_ticks = _plain(_ticks(scale.y0, scale.y1, 4))
     return Panels(
         title=str(first.get("title") or "Policy"),
         x_label=str(first.get("x_label") or "state"),

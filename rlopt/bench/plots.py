@@ -21,7 +21,7 @@ Figure = dict[str, Any]
 SYMBOLS = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "x")
 HEIGHT = 440
 TOP, BOTTOM, SIDE = 30, 44, 46
-LABELS = 132
+LABELS = 148
 INK, MUTED, GRID, CARD = "var(--ink)", "var(--mu)", "var(--grid)", "var(--card)"
 
 
@@ -171,6 +171,7 @@ def profile(lines: Sequence[Line]) -> Figure:
         range=[-0.5, 1.02],
         tickvals=[-0.5, 0, 0.5, 1],
         ticktext=["−0.5", "0<br>do nothing", "0.5", "1<br>oracle"],
+        ticklabeloverflow="allow",
     )
     y = _axis(
         range=[-0.01, 1.03],
@@ -183,7 +184,9 @@ def profile(lines: Sequence[Line]) -> Figure:
         _shape(1, 1, 0, 1, xref="x", line={"color": INK, "width": 1.4}),
     ]
     label = "↑ share of runs that score more than τ"
-    return {"data": data, "layout": _layout(label, xaxis=x, yaxis=y, shapes=shapes, height=400)}
+    layout = _layout(label, xaxis=x, yaxis=y, shapes=shapes, height=400)
+    layout["margin"] = {**layout["margin"], "r": 24}
+    return {"data": data, "layout": layout}
 
 
 def _learning(chart: RegretChart, line: Line) -> list[Figure]:
@@ -205,6 +208,8 @@ def _learning(chart: RegretChart, line: Line) -> list[Figure]:
         ends = [begin, chart.stop]
         mode = "lines+markers" if line.until is None else "lines"
         trace = _stroke(line, x=ends, y=[float(f"{line.end:.4g}")] * 2, mode=mode, line=held)
+        if line.until is None:  # the mark of a rule stands at the right end only
+            trace["marker"]["size"] = [0, trace["marker"]["size"]]
         trace["hovertemplate"] = template + ", held"
         out.append(trace)
     if line.rail.size:

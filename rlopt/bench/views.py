@@ -58,6 +58,7 @@ class EnvView:
     Attributes:
         name: its name in the suite
         anchor: address inside the page
+        plot: name of its regret curves
         title: id, split in (before, name, after)
         sentence: what the task is
         unit: of values and regrets
@@ -74,6 +75,7 @@ class EnvView:
 
     name: str
     anchor: str
+    plot: str
     title: tuple[str, str, str]
     sentence: str
     unit: str
@@ -140,7 +142,8 @@ def _oracle(records: list[Result], unit: str) -> OracleView | None:
         uncertainty = f"± {fmt.tolerance(tolerance)}" if tolerance > 0 else "exact"
     else:
         note, width = _bracket_note(upper - lower, unit), upper - lower
-        tolerance = max(tolerance, width / 100) if width > 0 else tolerance
+        if width > 0:  # three digits of the bracket's width: enough to tell its ends apart
+            tolerance = 10.0 ** (np.floor(np.log10(width)) - 2)
         ends = (fmt.to_tolerance(x, tolerance) for x in (lower, upper))
         uncertainty = "[" + ", ".join(ends) + "]"
         bracket = (25.0, 75.0) if width > 0 else (50.0, 50.0)
@@ -190,6 +193,7 @@ def env_view(results: Results, board: Leaderboard, index: int) -> EnvView:
     return EnvView(
         name=name,
         anchor=f"env-{index}",
+        plot=f"plot-{index}",
         title=split_title(fmt.visible(task.get("title") or (ids[0] if ids else name))),
         sentence=str(task.get("sentence") or ""),
         unit=unit,
