@@ -63,7 +63,7 @@ class RegretChart:
     Attributes:
         lines: agents that learn and rules, best agent first
         bottom: where the log axis ends (a decade)
-        top: upper end of the log axis (a decade)
+        top: upper end of the log axis
         start: left end of the step axis
         stop: right end of the step axis
         nothing: regret of doing nothing, nan where unknown
@@ -127,20 +127,18 @@ def _over_seeds(tables: "list[pd.DataFrame]") -> tuple[Floats, Floats]:
     return wide.index.to_numpy(dtype=float), quantiles
 
 
-def _decade(x: float, *, up: bool) -> float:
-    exponent = math.log10(x)
-    return 10.0 ** (math.ceil(exponent - 1e-9) if up else math.floor(exponent + 1e-9))
+def _decade_below(x: float) -> float:
+    return float(10.0 ** math.floor(math.log10(x) + 1e-9))
 
 
 def _limits(levels: list[float], tolerance: float) -> tuple[float, float]:
-    """Ends of the regret axis: whole decades, at most five, not below the oracle's tolerance."""
+    """Ends of the regret axis: down to a decade, five at most, not below the oracle's tolerance."""
     positive = [v for v in levels if np.isfinite(v) and v > 0]
     if not positive:
         return 0.1, 1.0
-    top = _decade(max(positive), up=True)
+    top = 1.5 * max(positive)
     lowest = max(min(positive), tolerance, max(positive) * 10.0**-DECADES)
-    bottom = _decade(min(lowest, top / 10), up=False)
-    return bottom, top if top > bottom else bottom * 10
+    return _decade_below(min(lowest, top / 10)), top
 
 
 def _line(row: Row, tables: "list[pd.DataFrame]", bottom: float, stop: float) -> Line:

@@ -146,6 +146,14 @@ def decades(low: float, high: float) -> list[float]:
     return [10.0**k for k in range(first, last + 1)]
 
 
+def levels(low: float, high: float) -> list[float]:
+    """Ticks for regret: decades, with 2 and 5 between them where the range is short."""
+    whole = decades(low, high)
+    if math.log10(high / low) > 2.5:
+        return whole
+    return [d * k for d in whole for k in (1, 2, 5) if d * k <= high]
+
+
 def ten(x: float) -> str:
     """A decade as a step: '10³'."""
     return "10" + fmt.power(x * 1.0000001)
@@ -283,13 +291,13 @@ def regret(chart: RegretChart) -> Figure:
         anchor="y2",
         title={"text": "env steps (log)", "font": {"size": 12, "color": MUTED}, "standoff": 6},
     )
-    levels = decades(chart.bottom, chart.top)
+    marks = levels(chart.bottom, chart.top)
     y = _axis(
         type="log",
         range=[math.log10(chart.bottom), math.log10(chart.top)],
         domain=[BREAK, 1],
-        tickvals=levels,
-        ticktext=[level(v) for v in levels],
+        tickvals=marks,
+        ticktext=[level(v) for v in marks],
     )
     y2 = _axis(range=[-1, 1], domain=[0, RAIL], tickvals=[0], ticktext=["<b>0</b>"], showgrid=False)
     break_ = _shape(0, 1, RAIL, BREAK, type="rect", fillcolor="var(--grid)/0.55", line={"width": 0})

@@ -123,7 +123,7 @@ def _step_views(steps: tuple[Step, ...]) -> tuple[list[StepView], list[tuple[flo
     def at(x: float) -> float | None:
         return round(100 * (x - low) / (high - low), 2) if math.isfinite(x) else None
 
-    ticks = [float(t) for t in MaxNLocator(nbins=4).tick_values(low, high) if low <= t <= high]
+    ticks = [float(t) for t in MaxNLocator(nbins=3).tick_values(low, high) if low <= t <= high]
     texts = [
         (at(t) or 0.0, fmt.plus(float(f"{t:.2g}"), 2) if abs(t) > 1e-9 else "0") for t in ticks
     ]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rlopt.bench.curves import BREAK, RAIL, Line, RegretChart, spaced
-from rlopt.bench.plots import decades, level, ten
+from rlopt.bench.plots import decades, level, levels, ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +53,7 @@ def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
-    return figure, figure.add_axes((0.09, 0.12, 0.89, 0.8))
+    return figure, figure.add_axes((0.11, 0.12, 0.85, 0.8))
 
 
 def _address(figure: "Figure") -> str:
@@ -79,7 +79,7 @@ def _plain(axes: "Axes") -> None:
 def profile(lines: Sequence[Line]) -> str:
     """Twin of the performance profile."""
     with _style():
-        figure, axes = _figure(5.6, 4.1)
+        figure, axes = _figure(4.4, 3.6)
         for line in reversed(lines):
             if line.slot is not None:
                 band = {"color": COLOURS[line.slot % 7], "alpha": 0.13, "lw": 0}
@@ -125,8 +125,8 @@ def _rail(figure: "Figure", chart: RegretChart, box: tuple[float, float, float, 
 def regret(chart: RegretChart) -> str:
     """Twin of the regret curves."""
     with _style():
-        figure, axes = _figure(6.4, 4.9)
-        box = (0.09, 0.12, 0.68, 0.8)
+        figure, axes = _figure(5.6, 4.5)
+        box = (0.1, 0.12, 0.64, 0.8)
         height = box[3] * (1 - BREAK)
         axes.set_position((box[0], box[1] + box[3] * BREAK, box[2], height))
         axes.set_xscale("log")
@@ -137,8 +137,8 @@ def regret(chart: RegretChart) -> str:
             axes.axhline(chart.nothing, color=MUTED, lw=1.2, ls=(0, (2, 3)))
         axes.set_xlim(chart.start, chart.stop)
         axes.set_ylim(chart.bottom, chart.top)
-        levels = decades(chart.bottom, chart.top)
-        axes.set_yticks(levels, [level(v) for v in levels])
+        marks = levels(chart.bottom, chart.top)
+        axes.set_yticks(marks, [level(v) for v in marks])
         axes.set_yticks([], minor=True)
         axes.set_xticks(decades(chart.start, chart.stop), [])
         axes.set_xticks([], [], minor=True)
@@ -171,7 +171,7 @@ def _names(figure: "Figure", chart: RegretChart, box: tuple[float, float, float,
     names.append(("oracle = 0", 0.0, True))
     targets = [chart.height(y) for _, y, _ in names]
     x, y, width, height = box
-    places = spaced(targets, 0.034)
+    places = spaced(targets, 0.036)
     for (text, _, strong), target, place in zip(names, targets, places, strict=True):
         ends = [y + height * target, y + height * place]
         from matplotlib.lines import Line2D
