@@ -93,7 +93,7 @@ def write(
                 score = level + tilt + spread * (0.7 * luck[s] + 0.7 * rng.normal())
                 score = min(score, 1 - 1e-4) if level < 1 else 1.0
                 regret = (1 - score) * scale
-                trial = {
+                trial: dict[str, Any] = {
                     "id": hashlib.sha256(f"{e}/{a}/{s}".encode()).hexdigest()[:12],
                     "agent": {"name": agent, "agent": agent, "kwargs": {}},
                     "env": {"name": env, "id": f"rlopt/{env}-v0", "kwargs": {}},

@@ -1,6 +1,8 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
 import json
 import subprocess
 import sys
+from typing import Any
 
 import fake_runs
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import rlopt.bench
 from rlopt.bench import results
 
-SMALL = {"agents": fake_runs.AGENTS[:3], "envs": fake_runs.ENVS[:2], "seeds": 2}
+SMALL: dict[str, Any] = {"agents": fake_runs.AGENTS[:3], "envs": fake_runs.ENVS[:2], "seeds": 2}
 
 
 @pytest.fixture
@@ -82,7 +84,8 @@ def test_unreadable_results_are_damaged_failures(runs, text):
     assert len(damaged) == 1
     # who it was is still known, from config.json
     assert damaged[0]["trial"]["agent"]["name"] == "gp-dp"
-    assert damaged[0]["error"]["type"] == "DamagedResult"
+    error = damaged[0]["error"]
+    assert error is not None and error["type"] == "DamagedResult"
     assert "damaged" in set(results.load(runs).status)
 
 

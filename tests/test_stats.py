@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
 import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, trim_mean

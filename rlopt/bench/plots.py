@@ -279,7 +279,7 @@ def regret(chart: RegretChart) -> Figure:
             }
         )
     # plotly draws an axis only if something is on it
-    rail = {"type": "scatter", "x": [chart.start, chart.stop], "y": [0, 0], "yaxis": "y2"}
+    rail: Figure = {"type": "scatter", "x": [chart.start, chart.stop], "y": [0, 0], "yaxis": "y2"}
     rail |= {"mode": "lines", "line": {"color": INK, "width": 2.6}, "hoverinfo": "skip"}
     data.insert(0, rail)
     ticks = decades(chart.start, chart.stop)

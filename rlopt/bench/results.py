@@ -239,17 +239,21 @@ def is_done(folder: str | Path) -> bool:
     )
 
 
+def _part(given: Any, other: str) -> dict[str, Any]:
+    """The agent or env of a trial as a dict with a name, whatever was written there."""
+    part = given if isinstance(given, dict) else {"name": given}
+    name = part.get("name") or part.get(other) or UNKNOWN
+    return {"kwargs": {}, **part, "name": str(name)}
+
+
 def _named(trial: Any, folder: Path) -> Trial:
     """The trial with every key that the rest relies on."""
     given = trial if isinstance(trial, dict) else {}
-    agent, env = given.get("agent"), given.get("env")
-    agent = agent if isinstance(agent, dict) else {"name": agent or UNKNOWN}
-    env = env if isinstance(env, dict) else {"name": env or UNKNOWN}
     seed = given.get("seed")
     return {
         "id": str(given.get("id") or folder.name),
-        "agent": {"kwargs": {}, **agent, "name": str(agent.get("name") or agent.get("agent"))},
-        "env": {"kwargs": {}, **env, "name": str(env.get("name") or env.get("id"))},
+        "agent": cast(AgentInfo, _part(given.get("agent"), "agent")),
+        "env": cast(EnvInfo, _part(given.get("env"), "id")),
         "seed": seed if isinstance(seed, int) else -1,
         "steps": given.get("steps") or 0,
     }

@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rlopt.bench.curves import BREAK, RAIL, Line, RegretChart, spaced
 from rlopt.bench.plots import decades, level, levels, ten
@@ -43,7 +43,7 @@ def _style() -> Iterator[None]:
     """House style; names in scripts that matplotlib's font lacks are drawn by the browser's."""
     import matplotlib as mpl
 
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
+    with mpl.rc_context(cast(Any, STYLE)), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
         yield
@@ -82,7 +82,7 @@ def profile(lines: Sequence[Line]) -> str:
         figure, axes = _figure(4.4, 3.6)
         for line in reversed(lines):
             if line.slot is not None:
-                band = {"color": COLOURS[line.slot % 7], "alpha": 0.13, "lw": 0}
+                band: dict[str, Any] = {"color": COLOURS[line.slot % 7], "alpha": 0.13, "lw": 0}
                 axes.fill_between(line.x, line.low, line.high, **band)
             axes.plot(line.x, line.y, markevery=20, **_look(line))
         axes.axvline(0, color=MUTED, lw=1, ls=(0, (2, 3)))
@@ -117,7 +117,7 @@ def _rail(figure: "Figure", chart: RegretChart, box: tuple[float, float, float, 
     rail.set_xlabel("env steps (log)")
     rail.patch.set_visible(False)
     _plain(rail)
-    text = {"transform": rail.transAxes, "size": 8, "color": MUTED, "va": "center"}
+    text: dict[str, Any] = {"transform": rail.transAxes, "size": 8, "color": MUTED, "va": "center"}
     rail.text(0.01, (1 + BREAK / RAIL) / 2, "log axis ends here", **text)
     return rail
 

@@ -8,7 +8,7 @@ import numpy as np
 from rlopt.bench import format as fmt
 from rlopt.bench import panels
 from rlopt.bench.leaderboard import Leaderboard, Row, TaskScore
-from rlopt.bench.results import OracleInfo, Result, Results, number
+from rlopt.bench.results import OracleInfo, ReferenceInfo, Result, Results, TaskInfo, number
 from rlopt.bench.stats import spread
 
 
@@ -184,9 +184,9 @@ def env_view(results: Results, board: Leaderboard, index: int) -> EnvView:
     name = board.tasks[index]
     here = [r for r in results.records if r["trial"]["env"]["name"] == name]
     ok = [r for r in here if r["status"] == "ok"]
-    task = next((t for r in ok if (t := r.get("task"))), {})
+    task: TaskInfo = next((t for r in ok if (t := r.get("task"))), TaskInfo())
     unit = str(task.get("unit") or "reward")
-    reference = next((x for r in ok if (x := r.get("reference"))), {})
+    reference: ReferenceInfo = next((x for r in ok if (x := r.get("reference"))), ReferenceInfo())
     ids = [str(r["trial"]["env"].get("id") or name) for r in here]
     rows = tuple((r, r.tasks[index]) for r in board.rows)
     scored = [pair for pair in rows if np.isfinite(pair[1].score.value)]
