@@ -174,6 +174,13 @@ class Oracle:
     policy: Agent
     regret: Callable[[State, Array, State], Array] | None = None
 
+    def policy_value(self, agent: Agent) -> float | None:
+        """Exact expected discounted return of an agent's fixed policy from the start.
+
+        None where it is not known exactly (then it is simulated).
+        """
+        return None
+
 
 @dataclass(frozen=True)
 class PolicyPicture:

@@ -59,6 +59,12 @@ class HarvestOracle(Oracle):
             )
         return self.solution.evaluate(self.escapement_of(policy), self._stocks(x))
 
+    def policy_value(self, agent: Agent) -> float | None:
+        """Exact value of an agent from x0; None with observation error."""
+        if self.fishery.observation_noise is not None:
+            return None
+        return float(self.evaluate(agent, [self.fishery.x0])[0])
+
     def escapement_of(self, policy: PolicyLike) -> Escapement:
         """A policy as (stocks (n,), year) -> intended escapements (m, n), m answers a stock.
 

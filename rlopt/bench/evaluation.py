@@ -1,0 +1,65 @@
+"""What a policy is worth: exactly where the oracle can tell, else by simulation."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlopt.envs.core import Agent, FuncEnv, Oracle
+from rlopt.envs.vector import FuncVectorEnv
+
+EPISODES = 2_000  # simulated where no exact value is known
+NEGLIGIBLE = 1e-4  # discount at which an endless simulation stops
+LONGEST = 20_000  # steps of a simulation
+
+
+class Evaluation(NamedTuple):
+    """The value and regret of a fixed policy from the start, and the regret's standard error."""
+
+    value: float
+    regret: float
+    error: float  # 0 where the value is exact
+
+
+def evaluate(func: FuncEnv, oracle: Oracle, agent: Agent, seed: int) -> Evaluation:
+    """Regret of a policy to the oracle's value.
+
+    Args:
+        func: the environment.
+        oracle: its oracle; exact where `oracle.policy_value(agent)` is a number.
+        agent: asked for its deterministic answer.
+        seed: of the simulation, where there is one.
+    """
+    exact = oracle.policy_value(agent)
+    if exact is not None:
+        return Evaluation(exact, oracle.value.value - exact, 0.0)
+    return simulate(func, oracle, agent, seed)
+
+
+def simulate(func: FuncEnv, oracle: Oracle, agent: Agent, seed: int) -> Evaluation:
+    """Mean discounted regret over episodes (the returns' where the oracle has no step regret).
+
+    The sum of per-step regrets has the same mean as the optimum minus the return, and a far
+    smaller variance.
+    """
+    env = FuncVectorEnv(func, EPISODES, autoreset_mode="next_step")
+    observation, _ = env.reset(seed=seed)
+    alive, totals = np.ones(EPISODES, bool), np.zeros((2, EPISODES))  # regret, return
+    state: Any = None
+    start = np.ones(EPISODES, bool)
+    discount = 1.0
+    for _ in range(LONGEST):
+        action, state = agent.predict(observation, state, start, deterministic=True)
+        observation, reward, terminated, truncated, info = env.step(action)
+        regret = info.get("regret", np.zeros(EPISODES))
+        totals += discount * np.where(alive, [regret, reward], 0.0)
+        alive &= ~(terminated | truncated)
+        start = ~alive
+        discount *= func.gamma
+        if not alive.any() or discount < NEGLIGIBLE:
+            break
+    if oracle.regret is None:
+        totals[0] = oracle.value.value - totals[1]
+    mean, error = totals[0].mean(), totals[0].std(ddof=1) / np.sqrt(EPISODES)
+    return Evaluation(float(oracle.value.value - mean), float(mean), float(error))

@@ -1,0 +1,81 @@
+"""Learning with a record: regret of the policy held at log-spaced steps, and while learning."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+
+from rlopt.agents.sb3 import DiscretizedAgent, RegretCallback
+from rlopt.bench.config import TrialSpec
+from rlopt.bench.evaluation import Evaluation, evaluate
+from rlopt.bench.trial import Reporter, checkpoints
+from rlopt.envs.core import FuncEnv, Oracle
+
+PATIENCE = 0.5  # seconds between two reports of progress
+
+
+class Checkpoints(BaseCallback):
+    """Evaluates the policy at the steps given, and reports progress.
+
+    A policy that has not been updated since the last checkpoint is not evaluated again.
+    """
+
+    def __init__(
+        self, steps: list[int], judge: Callable[[], Evaluation], report: Reporter
+    ) -> None:
+        super().__init__()
+        self.steps, self.judge, self.report = list(steps), judge, report
+        self.curve: list[tuple[int, Evaluation]] = []
+        self._updates, self._reported = -1, 0.0
+
+    def _on_step(self) -> bool:
+        if self.steps and self.num_timesteps >= self.steps[0]:
+            updates = getattr(self.model, "_n_updates", 0)
+            held = self.curve[-1][1] if self.curve and updates == self._updates else self.judge()
+            self._updates = updates
+            while self.steps and self.num_timesteps >= self.steps[0]:
+                self.curve.append((self.steps.pop(0), held))
+        now = time.monotonic()
+        if now - self._reported > PATIENCE:
+            self._reported = now
+            self.report(self.num_timesteps)
+        return True
+
+
+def learn(
+    agent: Any,
+    spec: TrialSpec,
+    func: FuncEnv,
+    oracle: Oracle,
+    curve: list[tuple[int, Evaluation]],
+    report: Reporter,
+) -> float | None:
+    """Let an agent learn for the trial's budget.
+
+    Args:
+        agent: with Stable-Baselines3's callbacks it is judged on the way, otherwise only before.
+        spec: gives the budget and the seed.
+        func, oracle: to judge it by.
+        curve: receives (step, evaluation) before the last step.
+        report: called with the environment steps so far.
+
+    Returns:
+        Mean regret a step while learning, or None where the agent does not tell.
+    """
+
+    def judge() -> Evaluation:
+        return evaluate(func, oracle, agent, spec.seed)
+
+    curve.append((0, judge()))
+    if not isinstance(agent, BaseAlgorithm | DiscretizedAgent):
+        agent.learn(spec.steps)
+        return None
+    regret = RegretCallback()
+    marks = Checkpoints(checkpoints(spec.steps)[:-1], judge, report)
+    agent.learn(spec.steps, callback=[regret, marks])
+    curve.extend(marks.curve)
+    return regret.mean if regret.steps else None

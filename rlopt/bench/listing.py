@@ -1,0 +1,54 @@
+"""The tables of `rlopt envs` and `rlopt agents`."""
+
+from __future__ import annotations
+
+import gymnasium
+from rich.table import Table
+
+from rlopt.agents.registry import factory, names
+from rlopt.bench import format as fmt
+from rlopt.bench.trial import make_env
+from rlopt.envs.registry import ENVIRONMENTS
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def environments() -> Table:
+    """Every id with its spaces, horizon and oracle."""
+    table = _table("id", "observation", "action", "horizon", "oracle", "tolerance", "how it is known")
+    for env_id in ENVIRONMENTS:
+        func = make_env(env_id, {})
+        oracle = func.oracle()
+        assert oracle is not None, "no environment is registered without an oracle"
+        value = oracle.value
+        table.add_row(
+            env_id,
+            _space(func.observation_space),
+            _space(func.action_space),
+            "endless" if func.horizon is None else str(func.horizon),
+            f"{fmt.to_tolerance(value.value, value.tolerance)} {func.unit}",
+            fmt.tolerance(value.tolerance),
+            value.note or value.method,
+        )
+    return table
+
+
+def _space(space: gymnasium.Space[object]) -> str:
+    if isinstance(space, gymnasium.spaces.Box):
+        return f"Box{space.shape} {space.dtype}"
+    return str(space)
+
+
+def agents() -> Table:
+    """Every agent with one line about it, or what to install for it."""
+    table = _table("name", "what it is")
+    for name in names():
+        made = factory(name)
+        about = (made.__doc__ or "").strip().partition("\n")[0]
+        table.add_row(name, about)
+    return table

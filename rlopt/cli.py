@@ -1,0 +1,152 @@
+"""The command `rlopt`: look around, run a suite, read its report, check the installation."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+# Everything heavy is imported inside the commands: `rlopt --help` answers at once.
+
+app = typer.Typer(
+    name="rlopt",
+    help="""A gym in which every task has an exact oracle and every score is regret.
+
+    Start with:  rlopt run experiments/quick.yaml   then open runs/quick/report.html
+    """,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from rlopt import __version__
+
+        typer.echo(f"rlopt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Hold the options of the command itself."""
+
+
+@app.command()
+def envs() -> None:
+    """List the environments with the value of their optimum and how it is known.
+
+    Make one in Python with gymnasium.make("rlopt/AllenFishery-v0", sigma=0.1).
+    """
+    from rlopt.bench.listing import environments
+
+    _print(environments())
+
+
+@app.command()
+def agents() -> None:
+    """List the agents that a suite, or rlopt.agents.make(name, env), can use."""
+    from rlopt.bench.listing import agents as listed
+
+    _print(listed())
+
+
+@app.command()
+def run(
+    suite: Annotated[Path, typer.Argument(help="A suite, e.g. experiments/quick.yaml.")],
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", "-w", help="Worker processes, one thread each. Default: one a core."),
+    ] = None,
+    runs: Annotated[
+        Path, typer.Option("--runs", help="Where results go, in a folder named like the suite.")
+    ] = Path("runs"),
+) -> None:
+    """Run a suite: every agent on every task with every seed, then show the leaderboard.
+
+    Finished trials are kept: the same command goes on where a run was stopped or killed, and
+    tries failed trials again. Results do not depend on the number of workers.
+    """
+    from rlopt.bench.config import SuiteError, load_suite
+    from rlopt.bench.display import Display
+    from rlopt.bench.runner import RunError, run_suite
+
+    workers = (os.cpu_count() or 1) if workers is None else workers
+    if workers < 1:
+        _fail(f"--workers must be at least 1, got {workers}")
+    try:
+        loaded = load_suite(suite)
+    except SuiteError as error:
+        _fail(str(error))
+    folder = runs / loaded.name
+    command = f"rlopt run {shlex.quote(str(suite))}"
+    try:
+        with Display(loaded, folder, workers) as display:
+            run_suite(loaded, folder, workers=workers, command=command, changed=display.update)
+    except RunError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail(f"stopped; what is finished is kept, go on with: {command}", code=130)
+    _show(folder)
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="A folder of results, e.g. runs/quick.")],
+) -> None:
+    """Write leaderboard.csv, leaderboard.md and report.html again, and show the leaderboard."""
+    _show(runs)
+
+
+@app.command()
+def doctor() -> None:
+    """Print versions and threads, and check in a few seconds that rlopt works here."""
+    from rlopt.bench.doctor import examine
+
+    if not examine():
+        raise typer.Exit(1)
+
+
+def _show(folder: Path) -> None:
+    from rlopt.bench import leaderboard
+    from rlopt.bench.report import write_report
+    from rlopt.bench.results import read
+    from rlopt.bench.table import render
+
+    try:
+        results = read(folder)
+        board = leaderboard.build(results)
+        board.write(folder)
+        page = write_report(folder, results, board)
+    except (FileNotFoundError, ValueError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot write the report in {folder}: {error.strerror or error}")
+    _print(render(board))
+    typer.echo(f"report    {page}")
+
+
+def _print(renderable: Any) -> None:
+    from rich.console import Console
+
+    # Where nobody looks (a file, a pipe) lines may be as long as the table is.
+    Console(width=None if sys.stdout.isatty() else 120).print(renderable)
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.echo(f"rlopt: {message}", err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()
