@@ -1,5 +1,6 @@
 """The house rules of CONTRIBUTING.md: imports, links, packaging, sizes."""
 
+import pydoc
 import re
 import shutil
 import subprocess
@@ -83,7 +84,7 @@ def test_an_allowed_import_is_left_alone(module: str, source: str) -> None:
 def test_relative_imports_resolve_from_a_package_too() -> None:
     assert breaches("from . import envs", "rlopt.theory", package=True) == []
     assert len(breaches("from .. import envs", "rlopt.theory", package=True)) == 1
-    assert len(breaches("from ..envs import core", "rlopt.theory.lipschitz", package=True)) == 1
+    assert len(breaches("from ...envs import core", "rlopt.theory.lipschitz", package=True)) == 1
 
 
 @pytest.mark.parametrize("module", FRONTS)
@@ -193,6 +194,15 @@ def test_every_room_in_the_table_exists() -> None:
         assert re.match(r" (one line of `|nothing)", register)
         for place in re.findall(r"`([\w/.]+)`", write + register):
             assert (ROOT / place).exists(), place
+
+
+def test_every_name_in_paper_to_code_exists() -> None:
+    for page in (ROOT / "docs" / "paper-to-code").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for place in re.findall(r"`(tests/[\w/.]+)`", text):
+            assert (ROOT / place).exists(), f"{page.name}: {place}"
+        for name in re.findall(r"`(rlopt(?:\.\w+)+)`", text):
+            assert pydoc.locate(name) is not None, f"{page.name}: {name}"
 
 
 def test_an_environment_takes_one_line() -> None:

@@ -111,18 +111,25 @@ def draw(episode: Episode) -> NDArray[np.uint8]:
 def _state(episode: Episode) -> list[str]:
     """The four numbers that every picture and text line opens with."""
     unit = "" if episode.unit == "biomass" else f" {episode.unit}"
-    decimals = min(decimals_of(float(np.max(episode.stock))), 5)
+    alive = episode.stock[episode.stock > 0]
+    scale = float(np.median(alive)) if alive.size else 0.0
+    decimals = min(decimals_of(scale), 5)
+    done = np.flatnonzero(np.isfinite(episode.catch))
+    last = int(done[-1]) if done.size else -1
+    # between two harvests the newest stock is known, and the newest catch is last year's
+    when = "last " if done.size and last < len(episode.years) - 1 else ""
     parts = [
-        f"{name} {number(float(values[-1]), decimals)}{unit}"
-        for name, values in (
-            ("stock", episode.stock),
-            ("escapement", episode.escapement),
-            ("catch", episode.catch),
+        f"{name} {number(float(values[t]), decimals)}{unit}"
+        for name, values, t in (
+            ("stock", episode.stock, -1),
+            (f"{when}escapement", episode.escapement, last),
+            (f"{when}catch", episode.catch, last),
         )
     ]
     if episode.regret is not None:
-        digits = min(decimals_of(abs(episode.regret)), 5)
-        parts.append(f"regret so far {number(episode.regret, digits)}{unit}")
+        # below a millionth of the stock there is only the oracle's own rounding
+        regret = episode.regret if abs(episode.regret) > 1e-6 * scale else 0.0
+        parts.append(f"regret so far {number(regret, min(decimals_of(abs(regret)), 5))}{unit}")
     return parts
 
 
@@ -249,8 +256,10 @@ def _draw_catch(axes: Axes, episode: Episode) -> None:
         axes.bar(years, catch, width=0.8, color=CATCH, edgecolor="none", linewidth=0)
     axes.axhline(episode.msy, color=MUTED, lw=1.2, ls=(0, (2, 2)), marker="")
     labels = [("MSY (dotted)", axes.get_xlim()[1], episode.msy, MUTED, MUTED)]
-    if math.isfinite(episode.catch[-1]):
-        labels.append(("catch", years[-1] + 0.4, float(catch[-1]), CATCH, CATCH_TEXT))
+    done = np.flatnonzero(np.isfinite(episode.catch))
+    if done.size:
+        last = done[-1]
+        labels.append(("catch", years[last] + 0.4, float(catch[last]), CATCH, CATCH_TEXT))
     margin_labels(axes, labels)
 
 
