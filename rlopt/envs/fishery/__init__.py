@@ -1,1 +1,45 @@
-"""Harvested stocks with growth maps, tipping points and exact oracles."""
+"""Fisheries with tipping points."""
+
+from rlopt.envs.fishery.env import Fishery
+from rlopt.envs.fishery.episode import episode_summary
+from rlopt.envs.fishery.ids import (
+    allen_fishery,
+    beverton_holt_fishery,
+    logistic_fishery,
+    may_fishery,
+    myers_fishery,
+    ricker_fishery,
+)
+from rlopt.theory.stock import (
+    Allen,
+    BevertonHolt,
+    Deterministic,
+    Logistic,
+    LognormalNoise,
+    May,
+    Myers,
+    NormalNoise,
+    Ricker,
+    UniformNoise,
+)
+
+__all__ = [
+    "Allen",
+    "BevertonHolt",
+    "Deterministic",
+    "Fishery",
+    "Logistic",
+    "LognormalNoise",
+    "May",
+    "Myers",
+    "NormalNoise",
+    "Ricker",
+    "UniformNoise",
+    "allen_fishery",
+    "beverton_holt_fishery",
+    "episode_summary",
+    "logistic_fishery",
+    "may_fishery",
+    "myers_fishery",
+    "ricker_fishery",
+]

@@ -1,0 +1,102 @@
+"""Fisheries from flat keyword arguments (numbers and strings), as environment ids take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any
+
+from rlopt.envs.fishery.env import Fishery
+from rlopt.theory.stock import (
+    Allen,
+    BevertonHolt,
+    Deterministic,
+    Growth,
+    Logistic,
+    LognormalNoise,
+    May,
+    Myers,
+    Noise,
+    NormalNoise,
+    Ricker,
+    UniformNoise,
+)
+
+NOISES = ("lognormal", "normal", "uniform", "none")
+OF_NOISE = {"noise": "lognormal", "sigma": 0.05, "mean_one": False}
+OF_FISHERY = {"gamma": 0.99, "horizon": None, "action": "fraction"} | {
+    "extinct_below": 0.0,
+    "extinction_penalty": 0.0,
+    "implementation_sigma": 0.0,
+    "observation_sigma": 0.0,
+}
+
+
+def make_noise(noise: str, sigma: float, mean_one: bool = False) -> Noise:
+    """A noise by name; sigma is the half-width d for "uniform" and unused for "none".
+
+    Raises:
+        ValueError: an unknown name, or mean_one without lognormal noise.
+    """
+    if noise not in NOISES:
+        near = get_close_matches(str(noise), NOISES, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"noise must be one of {NOISES}, got {noise!r}{hint}")
+    if noise == "lognormal":
+        return LognormalNoise(sigma, mean_one)
+    if mean_one:
+        raise ValueError(f"mean_one belongs to lognormal noise, got noise={noise!r}")
+    if noise == "none":
+        return Deterministic()
+    return NormalNoise(sigma) if noise == "normal" else UniformNoise(sigma)
+
+
+def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[..., Fishery]:
+    """A constructor of fisheries with this growth from flat keyword arguments.
+
+    Args:
+        growth: the map; its fields are keyword arguments of the constructor.
+        x0: default initial stock [biomass].
+        **defaults: the map's default parameters (notes, section 2.2).
+    """
+    names = [field.name for field in fields(growth)]
+    allowed = {**defaults, "x0": x0, **OF_NOISE, **OF_FISHERY}
+
+    def fishery(**kwargs: Any) -> Fishery:
+        for key in kwargs:
+            if key not in allowed:
+                near = get_close_matches(key, allowed, 1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise TypeError(
+                    f"{growth.__name__}Fishery has no parameter {key!r}{hint} "
+                    f"(allowed: {', '.join(allowed)})"
+                )
+        given = allowed | kwargs
+        errors = {
+            f"{kind}_noise": LognormalNoise(given[f"{kind}_sigma"]) if given[f"{kind}_sigma"] else None
+            for kind in ("implementation", "observation")
+        }
+        return Fishery(
+            growth=growth(*(given[name] for name in names)),
+            noise=make_noise(given["noise"], given["sigma"], given["mean_one"]),
+            x0=given["x0"],
+            gamma=given["gamma"],
+            horizon=given["horizon"],
+            action=given["action"],
+            extinct_below=given["extinct_below"],
+            extinction_penalty=given["extinction_penalty"],
+            implementation_noise=errors["implementation_noise"],
+            observation_noise=errors["observation_noise"],
+        )
+
+    fishery.__doc__ = f"A {growth.__name__} fishery; keyword arguments: {', '.join(allowed)}."
+    return fishery
+
+
+logistic_fishery = _from_flat(Logistic, x0=0.75, r=0.3, K=1.0)
+beverton_holt_fishery = _from_flat(BevertonHolt, x0=0.75, r=0.3, K=1.0)
+ricker_fishery = _from_flat(Ricker, x0=0.75, r=0.3, K=1.0)
+myers_fishery = _from_flat(Myers, x0=1.5, A=2.0, theta=3.0, M=1.0)
+allen_fishery = _from_flat(Allen, x0=10.0, r=2.0, K=8.0, C=5.0)
+may_fishery = _from_flat(May, x0=0.75, r=0.7, K=1.5, a=0.2, q=3.0, b=0.15)

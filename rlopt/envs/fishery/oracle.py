@@ -1,0 +1,204 @@
+"""The fishery's exact optimum, per-step regret, and exact values of other policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from rlopt.envs.core import Agent, Array, Oracle, OracleResult
+from rlopt.envs.fishery.env import Fishery, StockState
+from rlopt.theory.dp import Escapement, HarvestProblem, HarvestSolution, solve_harvest
+
+QUANTILES = 101  # equally likely actions that stand for a random policy
+
+PolicyLike = Agent | Callable[[np.ndarray], np.ndarray]  # or a function stock -> escapement
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HarvestOracle(Oracle):
+    """The optimum of a fishery.
+
+    Attributes:
+        value: optimal value from x0; with observation or implementation error an upper bracket.
+        policy: an Agent that plays the best escapement.
+        regret: of each transition, from the escapement that was really left, so that it is exact
+            under implementation error too (notes, T4).
+        fishery, solution: what was solved, and the dynamic programme's solution.
+    """
+
+    fishery: Fishery
+    solution: HarvestSolution
+
+    def value_at(self, x: Any, t: int = 0) -> np.ndarray:
+        """Optimal expected discounted catch from stocks x (n,) in year t, (n,) [biomass]."""
+        return self.solution.value_at(self._stocks(x), t)
+
+    def escapement(self, x: Any, t: int = 0) -> np.ndarray:
+        """The best escapement of stocks x (n,) in year t, (n,) [biomass]."""
+        return self.solution.escapement(self._stocks(x), t)
+
+    def evaluate(self, policy: PolicyLike, x: Any) -> np.ndarray:
+        """Exact value of a memoryless policy from stocks x, (n,) -> (n,) [biomass] (notes, T5).
+
+        Args:
+            policy: an Agent (its deterministic answer counts, or the mean over its
+                `action_quantiles(observation, n)` if it offers them), or a function
+                stock (n,) -> escapement (n,).
+            x: (n,) stocks; the policy acts exactly there first.
+
+        Raises:
+            ValueError: with observation error, where a policy is not a function of the stock.
+        """
+        if self.fishery.observation_noise is not None:
+            raise ValueError(
+                "evaluate is exact only under full observation: with observation_noise the policy "
+                "sees the survey and not the stock; simulate it instead"
+            )
+        return self.solution.evaluate(self.escapement_of(policy), self._stocks(x))
+
+    def escapement_of(self, policy: PolicyLike) -> Escapement:
+        """A policy as (stocks (n,), year) -> intended escapements (m, n), m answers a stock.
+
+        A quota above the stock shows as a negative escapement. An agent is asked once for all
+        years of a finite horizon.
+        """
+        if isinstance(policy, HarvestPolicy):
+            return policy.escapement
+        if not hasattr(policy, "predict"):
+            return lambda x, year: np.atleast_2d(policy(x))
+        agent, fishery = policy, self.fishery
+        asked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+        def escapement(x: np.ndarray, year: int) -> np.ndarray:
+            if id(x) not in asked:
+                # x is kept too: an id is only unique while its array lives.
+                asked[id(x)] = x, _answers(agent, fishery, x)
+            table = asked[id(x)][1]
+            return table[min(year, len(table) - 1)]
+
+        return escapement
+
+    def _stocks(self, x: Any) -> np.ndarray:
+        x = np.atleast_1d(np.asarray(x, dtype=np.float64))
+        if x.ndim != 1 or not (np.isfinite(x) & (x >= 0.0)).all():
+            raise ValueError(f"stocks must be finite, >= 0 and of shape (n,), got {x!r}")
+        return x
+
+
+class HarvestPolicy:
+    """Plays the best escapement of a solved fishery.
+
+    Where the best escapement depends on a year that the observation does not show (a fading
+    penalty on an endless task), the years are counted in the agent's `state`.
+    """
+
+    def __init__(self, fishery: Fishery, solution: HarvestSolution) -> None:
+        self.fishery, self.solution = fishery, solution
+        self.counts = fishery.horizon is None and len(solution.q) > 1
+
+    def escapement(self, x: np.ndarray, year: int | np.ndarray) -> np.ndarray:
+        """Stocks (n,) -> escapements (n,)."""
+        return self.solution.escapement(x, year)
+
+    def learn(self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False) -> Self:
+        """Nothing to learn."""
+        return self
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """Observations (n, 1 or 2) -> actions (n, 1); one observation (1 or 2,) -> action (1,)."""
+        batch = np.atleast_2d(observation)
+        stock, year = self.fishery.stock_and_year(batch)
+        if self.counts:
+            state = np.zeros(len(batch)) if state is None else np.asarray(state)
+            if episode_start is not None:
+                state = np.where(episode_start, 0.0, state)
+            year, state = state, state + 1.0
+        action = self.fishery.action_for(stock, self.escapement(stock, year))
+        return (action if np.ndim(observation) == 2 else action[0]), state
+
+    def save(self, path: Any) -> None:
+        """Refused: the oracle is solved anew from the environment in a moment."""
+        raise TypeError("the oracle's policy is not saved: make('oracle', env) solves it again")
+
+    @classmethod
+    def load(cls, path: Any, env: Any = None) -> Self:
+        """Refused, as `save`."""
+        raise TypeError("the oracle's policy is not loaded: make('oracle', env) solves it again")
+
+
+def solve(fishery: Fishery) -> HarvestOracle:
+    """The exact optimum of a fishery, or its bracket under observation or implementation error."""
+    problem = HarvestProblem(
+        growth=fishery.growth,
+        noise=fishery.noise,
+        gamma=fishery.gamma,
+        horizon=fishery.horizon,
+        top=fishery.x_max,
+        extinct_below=fishery.extinct_below,
+        extinction_penalty=fishery.extinction_penalty,
+        implementation=fishery.implementation_noise,
+    )
+    solution, coarse = solve_harvest(problem)
+    policy = HarvestPolicy(fishery, solution)
+
+    def regret(state: StockState, action: Array, next_state: StockState) -> np.ndarray:
+        return solution.regret(state.stock, next_state.escapement, state.year)
+
+    return HarvestOracle(
+        value=_result(fishery, solution, coarse, policy),
+        policy=policy,
+        regret=regret,
+        fishery=fishery,
+        solution=solution,
+    )
+
+
+def _result(
+    fishery: Fishery, solution: HarvestSolution, coarse: HarvestSolution, policy: HarvestPolicy
+) -> OracleResult:
+    """Grid error: the change from half the nodes, which is a multiple of what is left."""
+    start = np.array([fishery.x0])
+    value = float(solution.value_at(start)[0])
+    grid_error = abs(value - float(coarse.value_at(start)[0]))
+    tolerance = grid_error + solution.residual + 1e-12 * abs(value)
+    method = f"dynamic programme, {len(solution.grid.nodes)} points"
+    if fishery.observation_noise is not None:
+        everything = solution.evaluate(lambda x, year: np.zeros_like(x), start)
+        note, lower = "upper bracket, full observation", float(everything[0])
+    elif fishery.implementation_noise is not None:
+        note = "upper bracket, perfect implementation"
+        lower = float(solution.evaluate(policy.escapement, start)[0])
+    else:
+        return OracleResult(value, value - tolerance, value + tolerance, method, tolerance, True)
+    upper = value + tolerance
+    return OracleResult(upper, min(lower, upper), upper, method, tolerance, False, note)
+
+
+def _answers(agent: Any, fishery: Fishery, x: np.ndarray) -> np.ndarray:
+    """Intended escapements of an agent, (years, m, n): one prediction for all years."""
+    years = 1 if fishery.horizon is None else fishery.horizon
+    year, stock = (a.ravel() for a in np.meshgrid(np.arange(years), x, indexing="ij"))
+    zero = np.zeros(len(stock))
+    state = StockState(stock, stock, year.astype(float), zero, zero, zero > 0)
+    observation = fishery.observation(state, np.empty((len(stock), 0)))
+    if hasattr(agent, "action_quantiles"):
+        actions = np.asarray(agent.action_quantiles(observation, QUANTILES), dtype=np.float64)
+    else:
+        actions = np.asarray(agent.predict(observation, deterministic=True)[0])[None].astype(float)
+    if actions.shape[1:] != (len(stock), 1) or not np.isfinite(actions).all():
+        raise ValueError(
+            f"the agent must answer {len(stock)} observations with as many finite actions (1,), "
+            f"got shape {actions.shape[1:]}"
+        )
+    quotas = [fishery.requested(stock, stock, action) for action in actions]
+    answers = np.stack([stock - quota for quota in quotas])
+    return answers.reshape(len(answers), years, len(x)).transpose(1, 0, 2)

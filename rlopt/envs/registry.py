@@ -1,0 +1,82 @@
+"""The environment ids: one line each, strings only, so that registering imports nothing heavy."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import gymnasium
+
+if TYPE_CHECKING:
+    from rlopt.envs.core import FuncEnv
+    from rlopt.envs.gym import FuncGymEnv
+    from rlopt.envs.vector import FuncVectorEnv
+
+ENVIRONMENTS = {
+    "rlopt/AllenFishery-v0": "rlopt.envs.fishery:allen_fishery",
+    "rlopt/BevertonHoltFishery-v0": "rlopt.envs.fishery:beverton_holt_fishery",
+    "rlopt/LogisticFishery-v0": "rlopt.envs.fishery:logistic_fishery",
+    "rlopt/MayFishery-v0": "rlopt.envs.fishery:may_fishery",
+    "rlopt/MyersFishery-v0": "rlopt.envs.fishery:myers_fishery",
+    "rlopt/RickerFishery-v0": "rlopt.envs.fishery:ricker_fishery",
+}
+
+
+def register_all() -> None:
+    """Register every id with Gymnasium, scalar and vector."""
+    for env_id, func in ENVIRONMENTS.items():
+        gymnasium.register(
+            id=env_id,
+            entry_point="rlopt.envs.registry:make_scalar",
+            vector_entry_point="rlopt.envs.registry:make_vector",
+            kwargs={"func": func},
+        )
+
+
+def make_func(func: str, **kwargs: Any) -> FuncEnv:
+    """The FuncEnv of "module:constructor" with flat keyword arguments."""
+    module, name = func.split(":")
+    made: FuncEnv = getattr(import_module(module), name)(**kwargs)
+    return made
+
+
+def make_scalar(
+    func: str,
+    *,
+    regret: bool = True,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    **kwargs: Any,
+) -> FuncGymEnv:
+    """What `gymnasium.make(id, ...)` calls."""
+    from rlopt.envs.gym import FuncGymEnv
+
+    return FuncGymEnv(
+        make_func(func, **kwargs),
+        regret=regret,
+        render_mode=render_mode,
+        max_episode_steps=max_episode_steps,
+    )
+
+
+def make_vector(
+    func: str,
+    *,
+    num_envs: int = 1,
+    autoreset_mode: str = "next_step",
+    regret: bool = True,
+    render_mode: str | None = None,
+    max_episode_steps: int | None = None,
+    **kwargs: Any,
+) -> FuncVectorEnv:
+    """What `gymnasium.make_vec(id, vectorization_mode="vector_entry_point", ...)` calls."""
+    from rlopt.envs.vector import FuncVectorEnv
+
+    return FuncVectorEnv(
+        make_func(func, **kwargs),
+        num_envs,
+        autoreset_mode=autoreset_mode,
+        regret=regret,
+        render_mode=render_mode,
+        max_episode_steps=max_episode_steps,
+    )

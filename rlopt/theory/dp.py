@@ -1,0 +1,341 @@
+"""Exact dynamic programming for the harvest of one stock.
+
+Each year the manager leaves the escapement s <= x and lands x - s; the stock grows to
+x' ~ growth(s) with noise. Since x' depends on s alone (fisheries notes, section 2.10),
+
+    V(x) = x + max_{0 <= s <= x} q(s),    q(s) = gamma E[V(x') | s] - s,
+
+so one backup is a matrix product and a running maximum, and the best escapement never decreases
+with the stock. V is linear between nodes and expectations are exact (`grid.py`). q is linear
+between nodes too, for the optimum and for every evaluated policy alike: therefore no evaluated
+policy ever exceeds the optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import optimize, sparse
+
+from rlopt.theory.grid import Grid
+
+Escapement = Callable[[np.ndarray, int], np.ndarray]  # stocks (n,), year -> (n,) or (m, n)
+NODES = 751
+LONGEST = 20_000  # years of backward induction for an endless task whose penalty fades
+
+
+@dataclass(frozen=True)
+class HarvestProblem:
+    """One stock, its noise and the manager's objective sum_t gamma^t (catch_t - penalty_t).
+
+    Attributes:
+        growth: escapement (n,) -> median next stock (n,), with `reference_points(gamma)`.
+        noise: with `call_price(median, s, k)`, `cdf(median, s, k)` and `mean(median, s)`.
+        gamma: discount in (0, 1]; below 1 where the horizon is None.
+        horizon: number of harvests, or None.
+        top: largest stock of interest; what exceeds it is accounted for by its mean.
+        extinct_below: the stock is lost (value 0 from then on) when x' <= extinct_below.
+        extinction_penalty: subtracted, divided by t + 1, in the year t in which that happens.
+        implementation: noise eta of the catch min(x, eta * quota), or None.
+    """
+
+    growth: Any
+    noise: Any
+    gamma: float
+    horizon: int | None
+    top: float
+    extinct_below: float = 0.0
+    extinction_penalty: float = 0.0
+    implementation: Any = None
+
+    def years(self) -> int:
+        """Years of backward induction; 0 where one stationary solution serves for all."""
+        if self.horizon is not None:
+            return self.horizon
+        if not self.extinction_penalty:
+            return 0
+        fading = self.gamma ** np.arange(LONGEST) * self.extinction_penalty
+        fading /= np.arange(1, LONGEST + 1)
+        return int(np.argmax(fading < 1e-10)) or LONGEST
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """The transition law on a grid: all that a backup needs."""
+
+    problem: HarvestProblem
+    grid: Grid
+
+    @cached_property
+    def _weights_and_excess(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.rows(self.grid.nodes)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """E[V(x') 1{x' > extinct_below} | s] = weights @ V, (nodes, nodes)."""
+        return self._weights_and_excess[0]
+
+    @property
+    def excess(self) -> np.ndarray:
+        """E[(x' - top)^+ | s], (nodes,)."""
+        return self._weights_and_excess[1]
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """P(x' <= extinct_below | s), (nodes,)."""
+        return self.loss_at(self.grid.nodes)
+
+    def loss_at(self, s: np.ndarray) -> np.ndarray:
+        """P(x' <= extinct_below | s) at any escapements (n,)."""
+        problem = self.problem
+        return problem.noise.cdf(problem.growth(s), s, problem.extinct_below)
+
+    def rows(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Weights (n, nodes) and excess (n,) at any escapements (n,)."""
+        problem, median = self.problem, self.problem.growth(s)
+
+        def price(strike: np.ndarray) -> np.ndarray:
+            return problem.noise.call_price(median[:, None], s[:, None], strike)
+
+        return self.grid.expectation(price, 1.0 - self.loss_at(s), self.grid.below)
+
+    def worth(self, value: np.ndarray, slope: float = 1.0) -> np.ndarray:
+        """q = gamma E[V(x') | s] - s at the nodes, for V at the nodes and its slope above them."""
+        future = self.weights @ value + slope * self.excess
+        return self.problem.gamma * future - self.grid.nodes
+
+    def penalty(self, year: int) -> np.ndarray | float:
+        """Expected extinction penalty of a year, at the nodes."""
+        if not self.problem.extinction_penalty:
+            return 0.0
+        return self.problem.extinction_penalty / (year + 1) * self.loss
+
+
+@dataclass(frozen=True, eq=False)
+class HarvestSolution:
+    """The optimum on one grid.
+
+    Attributes:
+        kernel: the transition law.
+        q: (years, nodes), gamma E[V(x') | s] - s and the expected penalty; one row if stationary.
+        residual: what one more backup would change, summed over the future.
+    """
+
+    kernel: Kernel
+    q: np.ndarray
+    residual: float
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of stocks and escapements."""
+        return self.kernel.grid
+
+    @cached_property
+    def best(self) -> np.ndarray:
+        """(years, nodes): max of q up to each node."""
+        return np.maximum.accumulate(self.q, axis=1)
+
+    @cached_property
+    def best_node(self) -> np.ndarray:
+        """(years, nodes): where that maximum is attained; of equals the last."""
+        places = np.where(self.q == self.best, np.arange(self.q.shape[1]), 0)
+        return np.maximum.accumulate(places, axis=1)
+
+    def _place(self, x: np.ndarray, year: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flat index into (years, nodes) of the cell that holds x, and the fraction below x.
+
+        Years beyond the table repeat its last row.
+        """
+        index, fraction = self.grid.cell(x)
+        if len(self.q) > 1:
+            row = np.minimum(np.asarray(year).astype(np.intp), len(self.q) - 1)
+            index = index + row * self.q.shape[1]
+        return index, fraction
+
+    def _mix(self, index: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+        low = self.q.take(index)
+        return low + fraction * (self.q.take(index + 1) - low)
+
+    def value_at(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
+        """V(x) = x + max_{s <= x} q(s), (n,): optimal expected discounted catch from stock x on."""
+        index, fraction = self._place(x, year)
+        return x + np.maximum(self.best.take(index), self._mix(index, fraction))
+
+    def escapement(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
+        """The best escapement, (n,): x itself where waiting is best, else a node."""
+        index, fraction = self._place(x, year)
+        wait = self._mix(index, fraction) >= self.best.take(index)
+        return np.where(wait, x, self.grid.nodes.take(self.best_node.take(index)))
+
+    def regret(self, x: np.ndarray, s: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
+        """The optimality gap max_{s' <= x} q(s') - q(s) of leaving s of x, (n,), >= 0 (notes, T4)."""
+        n = len(x)
+        both = np.concatenate([x, s])  # one look-up: its fixed cost is what one stock pays
+        index, fraction = self._place(both, year if np.ndim(year) == 0 else np.tile(year, 2))
+        q = self._mix(index, fraction)
+        return np.maximum(self.best.take(index[:n]), q[:n]) - q[n:]
+
+    def evaluate(self, escapement: Escapement, x: np.ndarray) -> np.ndarray:
+        """Exact value of a memoryless policy from the stocks x, (n,) (notes, T5).
+
+        Args:
+            escapement: (stocks, year) -> intended escapements, (n,), or (m, n) for a random policy
+                given by m equally likely answers. Above the stock: no harvest; below 0: a quota
+                above the stock, which matters only with implementation noise.
+            x: (n,) stocks; the policy acts once exactly there, then on the grid.
+        """
+        kernel, problem, nodes = self.kernel, self.kernel.problem, self.grid.nodes
+        years = problem.years()
+        if problem.horizon is None:
+            q = self._stationary(*self._operator(escapement, nodes, years))
+        else:
+            q = -nodes
+        for year in range(years - 1, -1, -1):
+            if year < years - 1 or problem.horizon is None:
+                operator, slope = self._operator(escapement, nodes, year + 1)
+                q = kernel.worth(nodes + operator @ q, slope)
+            q = q - kernel.penalty(year)
+        operator, _ = self._operator(escapement, x, 0)
+        return x + operator @ q
+
+    def _stationary(self, operator: sparse.csr_array | np.ndarray, slope: float) -> np.ndarray:
+        """q of a policy that is the same every year, penalty-free: one linear system."""
+        kernel, nodes, gamma = self.kernel, self.grid.nodes, self.kernel.problem.gamma
+        # V = x + A q and q = gamma (W V + slope excess) - s, hence (I - gamma A W) V = x + A (...).
+        system = np.eye(len(nodes)) - gamma * (operator @ kernel.weights)
+        constant = nodes + operator @ (gamma * slope * kernel.excess - nodes)
+        return kernel.worth(np.linalg.solve(system, constant), slope)
+
+    def _operator(
+        self, escapement: Escapement, x: np.ndarray, year: int
+    ) -> tuple[sparse.csr_array | np.ndarray, float]:
+        """The policy as a matrix, q at nodes -> E[q(s)] at x, and the slope of V at the top."""
+        answers = np.atleast_2d(np.asarray(escapement(x, year), dtype=np.float64))
+        if answers.shape[1:] != x.shape or not np.isfinite(answers).all():
+            raise ValueError(
+                f"a policy must answer {x.shape[0]} stocks with as many finite escapements, "
+                f"got shape {answers.shape}"
+            )
+        noise = self.kernel.problem.implementation
+        # An escapement that no longer depends on the stock lands all that exceeds the grid.
+        slope = float(bool(np.all(answers[:, -1] == answers[:, -2]))) if len(x) > 1 else 0.0
+        if noise is None:
+            matrices = [self.grid.interpolation(np.clip(s, 0.0, x)) for s in answers]
+        else:
+            quotas = [np.maximum(x - s, 0.0) for s in answers]
+            matrices = [_noisy_interpolation(self.grid, noise, x, quota) for quota in quotas]
+        return sum(matrices[1:], matrices[0]) / len(matrices), slope
+
+
+def _noisy_interpolation(
+    grid: Grid, noise: Any, x: np.ndarray, quota: np.ndarray
+) -> np.ndarray:
+    """Weights of E[q(s)] for s = max(0, x - eta quota) and a q that is linear between nodes.
+
+    The call price of s is a put price of the catch: (s - k)^+ = (x - k - eta quota)^+.
+    """
+    mean = noise.mean(quota, quota)[:, None]
+
+    def put(strike: np.ndarray) -> np.ndarray:
+        left = np.maximum(x[:, None] - strike, 0.0)
+        return np.maximum(left - mean + noise.call_price(quota[:, None], quota[:, None], left), 0.0)
+
+    return grid.expectation(put, np.ones(len(x)), 0)[0]
+
+
+def solve_harvest(problem: HarvestProblem, nodes: int = NODES) -> tuple[HarvestSolution, HarvestSolution]:
+    """The optimum on about `nodes` nodes, and on half as many for an estimate of the grid error.
+
+    The coarse grid has a node at the deterministic optimum; its best escapement, polished on the
+    continuum, becomes a node of the fine grid.
+    """
+    first = problem.growth.reference_points(problem.gamma * _mean_factor(problem)).S_msy
+    coarse = solve_on_grid(problem, _grid(problem, (nodes + 1) // 2, first))
+    return solve_on_grid(problem, _grid(problem, nodes, polished_escapement(coarse))), coarse
+
+
+def _mean_factor(problem: HarvestProblem) -> float:
+    """E[x'] / f(s) where one unit of escapement is left: exact for multiplicative noises."""
+    one = np.ones(1)
+    return float(problem.noise.mean(one, one)[0])
+
+
+def _grid(problem: HarvestProblem, nodes: int, hit: float) -> Grid:
+    return Grid.through(top=problem.top, nodes=nodes, cut=problem.extinct_below, hit=hit)
+
+
+def polished_escapement(solution: HarvestSolution) -> float:
+    """The escapement of a large stock in the first year, optimised between nodes too."""
+    grid, kernel = solution.grid, solution.kernel
+    node = int(solution.best_node[0, -1])
+    value = grid.nodes + solution.best[min(1, len(solution.best) - 1)]
+    if kernel.problem.horizon == 1:
+        value = np.zeros_like(value)
+
+    def loss(s: float) -> float:
+        weights, excess = kernel.rows(np.array([s]))
+        penalty = kernel.problem.extinction_penalty * kernel.loss_at(np.array([s]))
+        future = kernel.problem.gamma * (weights @ value + excess)
+        return float((s - future + penalty)[0])
+
+    bounds = grid.nodes[max(node - 1, 0)], grid.nodes[min(node + 1, len(grid.nodes) - 1)]
+    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    return float(found.x) if found.fun < loss(float(grid.nodes[node])) else float(grid.nodes[node])
+
+
+def solve_on_grid(problem: HarvestProblem, grid: Grid) -> HarvestSolution:
+    """Policy iteration for an endless task, then backward induction where the years differ."""
+    kernel, years = Kernel(problem, grid), problem.years()
+    if problem.horizon is None:
+        q, residual = _policy_iteration(kernel)
+    else:
+        q, residual = -grid.nodes, 0.0
+    if not years:
+        return HarvestSolution(kernel, q[None], residual)
+    table = np.empty((years, len(q)))
+    for year in range(years - 1, -1, -1):
+        if year < years - 1 or problem.horizon is None:
+            q = kernel.worth(grid.nodes + np.maximum.accumulate(q))
+        q = q - kernel.penalty(year)
+        table[year] = q
+    return HarvestSolution(kernel, table, residual)
+
+
+def _policy_iteration(kernel: Kernel, sweeps: int = 30, most: int = 200) -> tuple[np.ndarray, float]:
+    """q of the stationary optimum, penalty-free, and its error bound |TV - V| / (1 - gamma).
+
+    A few sweeps of value iteration give the first policy. A policy is a non-decreasing map from
+    nodes to nodes, so that only the escapements that it uses are unknowns: linear systems stay
+    small, since one escapement serves all large stocks.
+    """
+    gamma, nodes = kernel.problem.gamma, kernel.grid.nodes
+    q = kernel.worth(nodes)
+    for _ in range(sweeps):
+        q = kernel.worth(nodes + np.maximum.accumulate(q))
+    for _ in range(most):
+        used, first = _policy_nodes(q)
+        rows = kernel.weights[used]
+        # V = x + q[policy(x)]: columns with the same escapement act as one.
+        system = np.eye(len(used)) - gamma * np.add.reduceat(rows, first, axis=1)
+        constant = gamma * (rows @ nodes + kernel.excess[used]) - nodes[used]
+        solved = np.linalg.solve(system, constant)
+        value = nodes + np.repeat(solved, np.diff(np.append(first, len(nodes))))
+        q = kernel.worth(value)
+        residual = float(np.abs(np.maximum.accumulate(q) + nodes - value).max())
+        if residual <= 1e-12 * (1.0 + float(np.abs(value).max())):
+            return q, residual / (1.0 - gamma)
+    raise ArithmeticError(
+        f"policy iteration did not converge in {most} steps (residual {residual:.3g}): "
+        "the growth map or the noise gave inconsistent expectations"
+    )
+
+
+def _policy_nodes(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct greedy escapements (node indices) and the first stock that uses each."""
+    best = np.maximum.accumulate(q)
+    choice = np.maximum.accumulate(np.where(q == best, np.arange(len(q)), 0))
+    return np.unique(choice, return_index=True)
