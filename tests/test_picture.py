@@ -143,8 +143,8 @@ def test_line_is_the_state_in_words() -> None:
 def test_line_never_rounds_something_to_nothing() -> None:
     tiny = episode(1, catch=np.array([0.0004]), regret=0.00002)
     assert "catch 0.0004 " in line(tiny)
-    assert line(tiny).endswith("regret so far 0.00002")
-    assert line(episode(1, scale=1e-6)).startswith("year 0/50  stock 8 × 10⁻⁶")
+    assert line(tiny).endswith("regret so far 2 × 10⁻⁵")
+    assert line(episode(1, scale=1e-6)).startswith("year 0/50  stock 7.9 × 10⁻⁶")
 
 
 def test_line_shows_no_rounding_error_as_regret() -> None:

@@ -118,8 +118,13 @@ def _state(episode: Episode) -> list[str]:
     last = int(done[-1]) if done.size else -1
     # between two harvests the newest stock is known, and the newest catch is last year's
     when = "last " if done.size and last < len(episode.years) - 1 else ""
+
+    def shown(value: float, digits: int) -> str:
+        # below a millionth of the stock there is only rounding
+        return number(value if not abs(value) < 1e-6 * scale else 0.0, digits) + unit
+
     parts = [
-        f"{name} {number(float(values[t]), decimals)}{unit}"
+        f"{name} {shown(float(values[t]), decimals)}"
         for name, values, t in (
             ("stock", episode.stock, -1),
             (f"{when}escapement", episode.escapement, last),
@@ -127,9 +132,9 @@ def _state(episode: Episode) -> list[str]:
         )
     ]
     if episode.regret is not None:
-        # below a millionth of the stock there is only the oracle's own rounding
-        regret = episode.regret if abs(episode.regret) > 1e-6 * scale else 0.0
-        parts.append(f"regret so far {number(regret, min(decimals_of(abs(regret)), 5))}{unit}")
+        digits = min(decimals_of(abs(episode.regret)), 5)
+        noise = abs(episode.regret) < 1e-6 * scale
+        parts.append(f"regret so far {shown(episode.regret, 2 if noise else digits)}")
     return parts
 
 
