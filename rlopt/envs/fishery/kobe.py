@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlopt.envs.drawing import DANGER, INK, MARKED, MUTED, NORMAL, SMALL, Axes, name_axes, ticks, weight, words
+from rlopt.envs.drawing import (
+    DANGER,
+    INK,
+    MARKED,
+    MUTED,
+    NORMAL,
+    SMALL,
+    Axes,
+    name_axes,
+    ticks,
+    weight,
+    words,
+)
 
 if TYPE_CHECKING:
     from rlopt.envs.fishery.picture import Episode

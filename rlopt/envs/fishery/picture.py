@@ -270,5 +270,3 @@ def _draw_catch(axes: Axes, episode: Episode) -> None:
 
 def _quantity(name: str, episode: Episode) -> str:
     return name if episode.unit == "biomass" else f"{name}, {episode.unit}"
-
-
