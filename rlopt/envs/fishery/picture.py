@@ -111,8 +111,7 @@ def draw(episode: Episode) -> NDArray[np.uint8]:
 def _state(episode: Episode) -> list[str]:
     """The four numbers that every picture and text line opens with."""
     unit = "" if episode.unit == "biomass" else f" {episode.unit}"
-    alive = episode.stock[episode.stock > 0]
-    scale = float(np.median(alive)) if alive.size else 0.0
+    scale = float(np.max(episode.stock)) / 2  # the size of a stock in the middle of its range
     decimals = min(decimals_of(scale), 5)
     done = np.flatnonzero(np.isfinite(episode.catch))
     last = int(done[-1]) if done.size else -1
