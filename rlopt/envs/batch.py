@@ -47,6 +47,10 @@ class NoiseStream:
         if not self.left:
             self._refill()
         self.left -= 1
+        if self.n == 1:  # a single stream needs no gathering
+            row = BLOCK - 1 - self.left
+            self.next[0] = row + 1
+            return self.flat[row : row + 1].copy()
         flat = self.flat[:, 0] if self.dim == 1 else self.flat  # gathering numbers beats rows
         if rows is None:
             drawn = flat.take(self.next, axis=0)
@@ -86,16 +90,23 @@ class Batch:
         n: number of copies.
         regret: whether transitions carry `info["regret"]` (where the environment has an oracle).
         max_episode_steps: truncate here too, as well as at the environment's own horizon.
+        single: of one copy, leave the batch axis out of states, actions and noise.
     """
 
     def __init__(
-        self, func: FuncEnv, n: int, *, regret: bool = True, max_episode_steps: int | None = None
+        self,
+        func: FuncEnv,
+        n: int,
+        *,
+        regret: bool = True,
+        max_episode_steps: int | None = None,
+        single: bool = False,
     ) -> None:
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"num_envs must be an integer >= 1, got {n!r}")
         if max_episode_steps is not None and max_episode_steps < 1:
             raise ValueError(f"max_episode_steps must be >= 1 or None, got {max_episode_steps}")
-        self.func, self.n = func, int(n)
+        self.func, self.n, self.single = func, int(n), single
         limits = [limit for limit in (func.horizon, max_episode_steps) if limit is not None]
         self.limit = min(limits) if limits else None
         spec = func.noise_spec
@@ -114,7 +125,7 @@ class Batch:
 
     def restart(self, rows: np.ndarray | None = None) -> None:
         """Put all sub-environments, or some rows, at a new start."""
-        start = self.func.initial(self.streams["initial"].draw(rows))
+        start = self.func.initial(self._draw("initial", rows))
         if rows is None:
             self.state, self.clock = start, np.zeros(self.n, np.int64)
         else:
@@ -125,7 +136,11 @@ class Batch:
         """Observations of all sub-environments, or of some rows; draws the observation noise."""
         state = self.state if rows is None else state_map(lambda a: a[rows], self.state)
         # A copy: an environment may return its own state, and callers may write into observations.
-        return self.func.observation(state, self.streams["observation"].draw(rows)).copy()
+        return self.func.observation(state, self._draw("observation", rows)).copy()
+
+    def _draw(self, component: str, rows: np.ndarray | None = None) -> np.ndarray:
+        noise = self.streams[component].draw(rows)
+        return noise[0] if self.single else noise
 
     def advance(self, action: Array, resting: np.ndarray | None = None) -> Step:
         """One transition of every sub-environment but the `resting` rows (indices).
@@ -134,7 +149,7 @@ class Batch:
         arrays mean nothing and are for the caller to overwrite.
         """
         if resting is None:
-            noise = self.streams["step"].draw()
+            noise = self._draw("step")
         else:
             active = np.setdiff1d(np.arange(self.n), resting, assume_unique=True)
             noise = np.full((self.n, self.streams["step"].dim), 0.5)

@@ -204,6 +204,9 @@ class FuncEnv:
     horizon: int | None = None  # steps until truncation; None: only nature ends an episode
     unit: str = "reward"  # of the return, for tables
     render_modes: ClassVar[tuple[str, ...]] = ("ansi",)
+    takes_single: ClassVar[bool] = False
+    """Whether the methods also take one state, action and noise without the batch axis (and give
+    the same numbers): the scalar adapter then avoids one-element arrays and is twice as fast."""
 
     def initial(self, noise: Array) -> State:
         """(n, d) initial noise -> n starting states."""

@@ -32,7 +32,14 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         render_mode: str | None = None,
     ) -> None:
         self.func = func
-        self.batch = Batch(func, 1, regret=regret, max_episode_steps=max_episode_steps)
+        self._single = func.takes_single
+        self.batch = Batch(
+            func,
+            1,
+            regret=regret,
+            max_episode_steps=max_episode_steps,
+            single=self._single,
+        )
         self.observation_space, self.action_space = func.observation_space, func.action_space
         self.metadata = {"render_modes": list(func.render_modes), "render_fps": 10}
         self.render_mode = checked_render_mode(func, render_mode)
@@ -48,10 +55,19 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         if seed is not None or not self.batch.seeded[0]:
             self.batch.seed(0, self.np_random_seed)
         self.batch.restart()
-        info = _scalars(self.func.state_info(self.batch.state))
+        info = self._facts(self.func.state_info(self.batch.state))
         self.history = [info]
         self._running = True
-        return self.batch.observe()[0], info
+        return self._first(self.batch.observe()), info
+
+    def _first(self, batched: Array) -> Any:
+        return batched if self._single else batched[0]
+
+    def _facts(self, info: Info) -> Info:
+        """Of the one copy; Python numbers, booleans and strings instead of numpy's scalars."""
+        if not self._single:
+            info = {key: values[0] for key, values in info.items()}
+        return {key: v.item() if isinstance(v, np.generic) else v for key, v in info.items()}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
         """One transition.
@@ -62,14 +78,15 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         """
         if not self._running:
             raise ResetNeeded("the episode has ended or none has begun: call reset() first")
-        batched = checked_action(self.action_space, action, self._shape)[None]
-        reward, terminated, truncated, info = self.batch.advance(batched)
-        info = _scalars(info | self.func.state_info(self.batch.state))
-        result = float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
-        self._running = not (result[1] or result[2])
+        checked = checked_action(self.action_space, action, self._shape)
+        step = self.batch.advance(checked if self._single else checked[None])
+        info = self._facts(step.info | self.func.state_info(self.batch.state))
+        reward = float(self._first(step.reward))
+        terminated, truncated = bool(self._first(step.terminated)), bool(step.truncated[0])
+        self._running = not (terminated or truncated)
         if self.render_mode is not None:
-            self.history.append({**info, "reward": result[0]})
-        return self.batch.observe()[0], *result
+            self.history.append({**info, "reward": reward})
+        return self._first(self.batch.observe()), reward, terminated, truncated, info
 
     def render(self) -> Any:
         """The episode so far: a picture for "rgb_array", a line for "ansi"."""
@@ -92,8 +109,3 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         self.history, self._running = list(saved["history"]), saved["running"]
         return self
 
-
-def _scalars(info: dict[str, Array]) -> Info:
-    return {
-        key: value.item() if value.ndim == 1 else np.array(value[0]) for key, value in info.items()
-    }

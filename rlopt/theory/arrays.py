@@ -33,6 +33,8 @@ def clamp(x: Array, low: float, high: float) -> Array:
 
     The gradient in torch is 1 on the closed interval, so it still flows at x = low.
     """
+    if isinstance(x, float):  # numpy's scalars too; ufuncs are slow on them
+        return np.float64(min(max(x, low), high))
     xp = namespace(x)
     if xp is np:  # two ufuncs take half the time of np.clip's Python wrapper
         return np.minimum(np.maximum(x, low), high)
@@ -41,6 +43,8 @@ def clamp(x: Array, low: float, high: float) -> Array:
 
 def at_least(x: Array, low: float) -> Array:
     """Limit x to [low, infinity): a new array of x's shape; gradient 1 at x = low."""
+    if isinstance(x, float):
+        return np.float64(max(x, low))
     xp = namespace(x)
     return np.maximum(x, low) if xp is np else xp.clip(x, low, None)
 
@@ -60,4 +64,5 @@ def power(x: Array, exponent: float) -> Array:
     if exponent == 4.0:
         square = x * x
         return square * square
-    return x**exponent
+    # The ufunc, since numpy's scalars raise to a power with other code, and other last bits.
+    return np.power(x, exponent) if namespace(x) is np else x**exponent

@@ -172,12 +172,11 @@ class HarvestSolution:
         return np.where(wait, x, self.grid.nodes.take(self.best_node.take(index)))
 
     def regret(self, x: np.ndarray, s: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
-        """The optimality gap max_{s' <= x} q(s') - q(s) of leaving s of x, (n,), >= 0 (notes, T4)."""
-        n = len(x)
-        both = np.concatenate([x, s])  # one look-up: its fixed cost is what one stock pays
-        index, fraction = self._place(both, year if np.ndim(year) == 0 else np.tile(year, 2))
-        q = self._mix(index, fraction)
-        return np.maximum(self.best.take(index[:n]), q[:n]) - q[n:]
+        """The optimality gap max_{s' <= x} q(s') - q(s) of leaving s of x, >= 0 (notes, T4)."""
+        # One look-up for both, since its fixed cost is what a single stock pays.
+        index, fraction = self._place(np.array([x, s]), year)
+        at_stock, at_escapement = self._mix(index, fraction)
+        return np.maximum(self.best.take(index[0]), at_stock) - at_escapement
 
     def evaluate(self, escapement: Escapement, x: np.ndarray) -> np.ndarray:
         """Exact value of a memoryless policy from the stocks x, (n,) (notes, T5).

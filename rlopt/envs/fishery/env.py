@@ -107,6 +107,7 @@ class Fishery(FuncEnv):
 
     unit: ClassVar[str] = "biomass"
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi")
+    takes_single: ClassVar[bool] = True
     action_space = Box(-1.0, 1.0, (1,), np.float32)
 
     def __post_init__(self) -> None:
@@ -195,9 +196,9 @@ class Fishery(FuncEnv):
     def initial(self, noise: Array) -> StockState:
         """(n, 0 or 1) -> n stocks of x0 in year 0."""
         xp = namespace(noise)
-        zero = xp.zeros(noise.shape[0], dtype=noise.dtype)
+        zero = xp.zeros(noise.shape[:-1], dtype=noise.dtype)
         stock = zero + self.x0
-        seen = self._survey(stock, noise, 0 if noise.shape[1] else slice(0, 0))
+        seen = self._survey(stock, noise, 0 if noise.shape[-1] else slice(0, 0))
         return StockState(stock, seen, zero, zero, zero, zero > 0.0)
 
     def requested(self, stock: Array, seen: Array, action: Array) -> Array:
@@ -207,7 +208,7 @@ class Fishery(FuncEnv):
             stock: (n,) true stock; seen: (n,) the surveyed one.
             action: (n, 1), in [-1, 1]; clipped there.
         """
-        unit = clamp((action[:, 0] + 1.0) * 0.5, 0.0, 1.0)
+        unit = clamp((action[..., 0] + 1.0) * 0.5, 0.0, 1.0)
         if self.action == "fraction":
             return unit * stock
         if self.action == "quota":
@@ -231,27 +232,26 @@ class Fishery(FuncEnv):
         growth_column, implementation_column, survey_column = self._columns
         quota = self.requested(stock, state.seen, action)
         if self.implementation_noise is not None:
-            draw = noise[:, implementation_column]
+            draw = noise[..., implementation_column]
             quota = self.implementation_noise.apply(quota, quota, draw)
         catch = xp.minimum(quota, stock)
         escapement = stock - catch
-        draw = noise[:, growth_column]
+        draw = noise[..., growth_column]
         grown = self.noise.apply(self.growth(escapement), escapement, draw)
         seen = self._survey(grown, noise, survey_column)
         return StockState(grown, seen, state.year + 1.0, escapement, catch, quota > stock)
 
     def _survey(self, stock: Array, noise: Array, column: Any) -> Array:
         survey = self.observation_noise
-        return stock if survey is None else survey.apply(stock, stock, noise[:, column])
+        return stock if survey is None else survey.apply(stock, stock, noise[..., column])
 
     def observation(self, state: StockState, noise: Array) -> Array:
         """(n, 1), or (n, 2) with the time, in [-1, 1]."""
-        xp = namespace(state.seen)
         shown = clamp(state.seen * (2.0 / self.x_max) - 1.0, -1.0, 1.0)
         if self.horizon is None:
-            return shown[:, None]
+            return shown[..., None]
         time = state.year * (2.0 / self.horizon) - 1.0
-        return xp.stack([shown, time], axis=1)
+        return namespace(shown).stack([shown, time], axis=-1)
 
     def reward(self, state: StockState, action: Array, next_state: StockState) -> Array:
         """(n,) catch [biomass], less the penalty in the year of extinction."""
