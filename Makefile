@@ -30,7 +30,7 @@ lint: $(VENV)/stamp-dev ## ruff and mypy
 	$(BIN)/mypy
 
 docs: $(VENV)/stamp-docs ## the documentation, into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(VENV)/stamp-dev ## speed, as ratios within one run
 	$(ONE_THREAD) $(BIN)/python benchmarks/run.py $(ARGS)

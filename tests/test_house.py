@@ -1,5 +1,6 @@
 """The house rules of CONTRIBUTING.md: imports, links, packaging, sizes."""
 
+import pydoc
 import re
 import shutil
 import subprocess
@@ -83,7 +84,7 @@ def test_an_allowed_import_is_left_alone(module: str, source: str) -> None:
 def test_relative_imports_resolve_from_a_package_too() -> None:
     assert breaches("from . import envs", "rlopt.theory", package=True) == []
     assert len(breaches("from .. import envs", "rlopt.theory", package=True)) == 1
-    assert len(breaches("from ..envs import core", "rlopt.theory.lipschitz", package=True)) == 1
+    assert len(breaches("from ...envs import core", "rlopt.theory.lipschitz", package=True)) == 1
 
 
 @pytest.mark.parametrize("module", FRONTS)
@@ -150,6 +151,18 @@ def test_pins_are_exact_and_portable() -> None:
 # --- files ---
 
 
+def test_the_linter_reads_every_module_once() -> None:
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if ruff is None:
+        pytest.skip("ruff is not installed beside this Python")
+    command = [ruff, "check", "--show-files", "--no-cache", "."]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    seen = [Path(line).relative_to(ROOT) for line in done.stdout.splitlines() if line]
+    assert len(seen) == len(set(seen))
+    assert {path.relative_to(ROOT) for path in MODULES} <= set(seen)
+    assert not any(path.parts[0] in LINKS for path in seen)
+
+
 def test_no_python_file_is_too_long() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
@@ -195,12 +208,35 @@ def test_every_room_in_the_table_exists() -> None:
             assert (ROOT / place).exists(), place
 
 
-def test_an_environment_takes_one_line() -> None:
-    (where,) = re.findall(r"`(.*)`", table()["an environment with its oracle"][1])
+def test_every_name_in_paper_to_code_exists() -> None:
+    for page in (ROOT / "docs" / "paper-to-code").glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for place in re.findall(r"`(tests/[\w/.]+)`", text):
+            assert (ROOT / place).exists(), f"{page.name}: {place}"
+        for name in re.findall(r"`(rlopt(?:\.\w+)+)`", text):
+            assert pydoc.locate(name) is not None, f"{page.name}: {name}"
+
+
+def lines_with(what: str, name: str) -> int:
+    """How many lines of the registry file that the table names for `what` hold "name"."""
+    (where,) = re.findall(r"`(.*)`", table()[what][1])
     lines = (ROOT / where).read_text(encoding="utf-8").splitlines()
+    return sum(f'"{name}"' in line for line in lines)
+
+
+def test_an_environment_takes_one_line() -> None:
     ids = [spec.id for spec in gymnasium.registry.values() if spec.namespace == "rlopt"]
+    assert ids
     for name in ids:
-        assert sum(f'"{name}"' in line for line in lines) == 1, name
+        assert lines_with("an environment with its oracle", name) == 1, name
+
+
+def test_an_agent_takes_one_line() -> None:
+    from rlopt.agents.registry import AGENTS
+
+    assert AGENTS
+    for name in AGENTS:
+        assert lines_with("an agent or a learner", name) == 1, name
 
 
 def test_a_bound_registers_itself() -> None:

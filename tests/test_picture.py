@@ -59,6 +59,18 @@ def undecided() -> Episode:
     return episode(1, escapement=nothing, catch=nothing, F=nothing, regret=0.0)
 
 
+def between_harvests(n: int) -> Episode:
+    """What a render between two steps shows: the newest year has a stock and no harvest."""
+    whole = episode(n)
+    later = np.append(np.zeros(n - 1), np.nan)
+    return replace(
+        whole,
+        escapement=whole.escapement + later,
+        catch=whole.catch + later,
+        F=whole.F + later,
+    )
+
+
 CASES = {
     "usual": episode(25, unit="t"),
     "one_year": episode(1),
@@ -75,6 +87,7 @@ CASES = {
         5, stock=np.zeros(5), escapement=np.zeros(5), catch=np.zeros(5), F=np.full(5, np.nan)
     ),
     "undecided": undecided(),
+    "between": between_harvests(26),
     "stiff": episode(25, F=np.full(25, np.inf)),
     "long_title": episode(25, title="A fishery with $a$ very long name, " * 4),
 }
@@ -128,10 +141,21 @@ def test_line_is_the_state_in_words() -> None:
 
 
 def test_line_never_rounds_something_to_nothing() -> None:
-    tiny = episode(1, catch=np.array([0.0004]), regret=3e-9)
+    tiny = episode(1, catch=np.array([0.0004]), regret=0.00002)
     assert "catch 0.0004 " in line(tiny)
-    assert line(tiny).endswith("regret so far 3 × 10⁻⁹")
-    assert "catch –" in line(undecided())
+    assert line(tiny).endswith("regret so far 2 × 10⁻⁵")
+    assert line(episode(1, scale=1e-6)).startswith("year 0/50  stock 7.9 × 10⁻⁶")
+
+
+def test_line_shows_no_rounding_error_as_regret() -> None:
+    assert line(episode(9, regret=4e-9)).endswith("regret so far 0.00")
+
+
+def test_line_between_harvests_says_whose_catch_it_is() -> None:
+    assert "escapement –  catch –" in line(undecided())
+    now, before = line(between_harvests(9)), episode(9)
+    assert f"year 8/50  stock {before.stock[8]:.2f}" in now
+    assert f"last escapement {before.escapement[7]:.2f}  last catch {before.catch[7]:.2f}" in now
 
 
 def test_labels_keep_apart_within_the_frame() -> None:

@@ -53,12 +53,12 @@ def number(value: float, decimals: int) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if 0 < abs(value) < 1e-4:
+        exponent = math.floor(math.log10(abs(value)))
+        raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return f"{value / 10.0**exponent:.2g} × 10{raised}".replace("-", "−")
     if value != 0 and round(value, decimals) == 0:
         decimals = decimals_of(abs(value), digits=1)
-        if decimals > 5:
-            exponent = math.floor(math.log10(abs(value)))
-            raised = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-            return f"{value / 10.0**exponent:.0f} × 10{raised}".replace("-", "−")
     text = f"{value:,.{decimals}f}".replace(",", "\N{THIN SPACE}")
     return text.replace("-", "−")
 

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rlopt.envs.drawing import DANGER, INK, MARKED, MUTED, NORMAL, SMALL, Axes, name_axes, ticks, weight, words
+from rlopt.envs.drawing import (
+    DANGER,
+    INK,
+    MARKED,
+    MUTED,
+    NORMAL,
+    SMALL,
+    Axes,
+    name_axes,
+    ticks,
+    weight,
+    words,
+)
 
 if TYPE_CHECKING:
     from rlopt.envs.fishery.picture import Episode
@@ -137,6 +149,8 @@ def _name_tip(axes: Axes, tip: float) -> Any:
 
 def _draw_path(axes: Axes, b: Floats, f: Floats, first_year: int, names: list[Any]) -> None:
     """The years as a path from square to diamond; what leaves the axis sits on its edge."""
+    from matplotlib.transforms import Bbox
+
     top = axes.get_ylim()[1]
     beyond = f > top
     f = np.minimum(f, top)
@@ -166,8 +180,10 @@ def _draw_path(axes: Axes, b: Floats, f: Floats, first_year: int, names: list[An
     dense = np.concatenate(
         [places[-1:], (places[:-1] + steps * np.diff(places, axis=0)).reshape(-1, 2)]
     )
-    for text, place in said:
-        taken.append(_place(axes, text, place, taken, dense))
+    marks = [Bbox.from_bounds(x - 7, y - 7, 14, 14) for _, (x, y) in said]
+    for i, (text, place) in enumerate(said):
+        others = marks[:i] + marks[i + 1 :]
+        taken.append(_place(axes, text, place, taken + others, dense))
 
 
 def _place(axes: Axes, text: str, place: Floats, taken: list[Any], points: Floats) -> Any:

@@ -111,18 +111,29 @@ def draw(episode: Episode) -> NDArray[np.uint8]:
 def _state(episode: Episode) -> list[str]:
     """The four numbers that every picture and text line opens with."""
     unit = "" if episode.unit == "biomass" else f" {episode.unit}"
-    decimals = min(decimals_of(float(np.max(episode.stock))), 5)
+    scale = float(np.max(episode.stock)) / 2  # the size of a stock in the middle of its range
+    decimals = min(decimals_of(scale), 5)
+    done = np.flatnonzero(np.isfinite(episode.catch))
+    last = int(done[-1]) if done.size else -1
+    # between two harvests the newest stock is known, and the newest catch is last year's
+    when = "last " if done.size and last < len(episode.years) - 1 else ""
+
+    def shown(value: float, digits: int) -> str:
+        # below a millionth of the stock there is only rounding
+        return number(value if not abs(value) < 1e-6 * scale else 0.0, digits) + unit
+
     parts = [
-        f"{name} {number(float(values[-1]), decimals)}{unit}"
-        for name, values in (
-            ("stock", episode.stock),
-            ("escapement", episode.escapement),
-            ("catch", episode.catch),
+        f"{name} {shown(float(values[t]), decimals)}"
+        for name, values, t in (
+            ("stock", episode.stock, -1),
+            (f"{when}escapement", episode.escapement, last),
+            (f"{when}catch", episode.catch, last),
         )
     ]
     if episode.regret is not None:
         digits = min(decimals_of(abs(episode.regret)), 5)
-        parts.append(f"regret so far {number(episode.regret, digits)}{unit}")
+        noise = abs(episode.regret) < 1e-6 * scale
+        parts.append(f"regret so far {shown(episode.regret, 2 if noise else digits)}")
     return parts
 
 
@@ -249,12 +260,12 @@ def _draw_catch(axes: Axes, episode: Episode) -> None:
         axes.bar(years, catch, width=0.8, color=CATCH, edgecolor="none", linewidth=0)
     axes.axhline(episode.msy, color=MUTED, lw=1.2, ls=(0, (2, 2)), marker="")
     labels = [("MSY (dotted)", axes.get_xlim()[1], episode.msy, MUTED, MUTED)]
-    if math.isfinite(episode.catch[-1]):
-        labels.append(("catch", years[-1] + 0.4, float(catch[-1]), CATCH, CATCH_TEXT))
+    done = np.flatnonzero(np.isfinite(episode.catch))
+    if done.size:
+        last = done[-1]
+        labels.append(("catch", years[last] + 0.4, float(catch[last]), CATCH, CATCH_TEXT))
     margin_labels(axes, labels)
 
 
 def _quantity(name: str, episode: Episode) -> str:
     return name if episode.unit == "biomass" else f"{name}, {episode.unit}"
-
-
