@@ -66,7 +66,9 @@ def run(
     suite: Annotated[Path, typer.Argument(help="A suite, e.g. experiments/quick.yaml.")],
     workers: Annotated[
         int | None,
-        typer.Option("--workers", "-w", help="Worker processes, one thread each. Default: one a core."),
+        typer.Option(
+            "--workers", "-w", help="Worker processes, one thread each. Default: one a core."
+        ),
     ] = None,
     runs: Annotated[
         Path, typer.Option("--runs", help="Where results go, in a folder named like the suite.")

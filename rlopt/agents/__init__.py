@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if not __name__.startswith("rlopt."):
-    raise ImportError("import rlopt.agents, not agents: the root link would make a second copy of every class")
+    raise ImportError(
+        "import rlopt.agents, not agents: the root link would make a second copy of every class"
+    )
 
 from rlopt.agents.registry import make, names
 

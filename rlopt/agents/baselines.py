@@ -33,7 +33,7 @@ class RandomAgent(Rule):
         return self._scaled(self.rng.random((len(observation), *shape)))
 
     def action_quantiles(self, observation: np.ndarray, n: int) -> np.ndarray:
-        """n equally likely actions (n, batch, 1) that stand for the uniform law.
+        """Equally likely actions (n, batch, 1) that stand for the uniform law.
 
         Raises:
             ValueError: more than one action coordinate, where quantiles mean nothing.

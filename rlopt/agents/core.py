@@ -12,7 +12,16 @@ import numpy as np
 
 from rlopt.envs.core import Agent, FuncEnv, FunctionAgent, as_path, policy
 
-__all__ = ["Agent", "FunctionAgent", "LearnerAgent", "OnlineLearner", "Rule", "func_env", "needed", "policy"]
+__all__ = [
+    "Agent",
+    "FunctionAgent",
+    "LearnerAgent",
+    "OnlineLearner",
+    "Rule",
+    "func_env",
+    "needed",
+    "policy",
+]
 
 
 def func_env(env: Any) -> FuncEnv:
@@ -55,7 +64,9 @@ class Rule:
         """Observations (n, *obs) -> actions (n, *act)."""
         raise NotImplementedError(f"{type(self).__name__} must define act(observation)")
 
-    def learn(self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False) -> Self:
+    def learn(
+        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
+    ) -> Self:
         """Nothing to learn."""
         return self
 
@@ -125,7 +136,9 @@ def needed(learner: str, **answers: Any) -> None:
     """
     missing = [name for name, answer in answers.items() if answer is None]
     if missing:
-        raise ValueError(f"{learner}.tell needs {' and '.join(missing)}: tell(x, ..., {missing[0]}=...)")
+        raise ValueError(
+            f"{learner}.tell needs {' and '.join(missing)}: tell(x, ..., {missing[0]}=...)"
+        )
 
 
 class LearnerAgent:
@@ -148,7 +161,9 @@ class LearnerAgent:
     ) -> None:
         self.make, self.answers = make, answers
 
-    def learn(self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False) -> Self:
+    def learn(
+        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
+    ) -> Self:
         """Nothing to do: a learner learns while it acts."""
         return self
 

@@ -79,12 +79,14 @@ class DiscretizedAgent:
 
     learns = True
 
-    def __init__(self, model: DQN, wrapper: DiscretizeAction) -> None:
+    def __init__(self, model: DQN, wrapper: Any) -> None:
         self.model = model
         bins = range(int(wrapper.action_space.n))
         self.actions = np.stack([np.atleast_1d(wrapper.action(k)) for k in bins])
 
-    def learn(self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False) -> Self:
+    def learn(
+        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
+    ) -> Self:
         """Learn for that many steps."""
         self.model.learn(total_timesteps, callback, progress_bar=progress_bar)
         return self

@@ -210,8 +210,11 @@ def _explain(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg']}" if where else str(first["msg"]).removeprefix("Value error, ")
-    owner = {"envs": EnvEntry, "agents": AgentEntry}.get(str(first["loc"][0]), Suite)
+        return (
+            f"{where}: {first['msg']}" if where else str(first["msg"]).removeprefix("Value error, ")
+        )
+    parts: dict[str, type[BaseModel]] = {"envs": EnvEntry, "agents": AgentEntry}
+    owner = parts.get(str(first["loc"][0]), Suite)
     allowed = list((owner if len(first["loc"]) > 1 else Suite).model_fields)
     key = str(first["loc"][-1])
     return f"unknown key {where!r}{_hint(key, allowed)} (allowed: {', '.join(allowed)})"

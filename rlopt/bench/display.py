@@ -93,10 +93,19 @@ class Display:
         records = [progress.records[spec_id] for spec_id in ids if spec_id in progress.records]
         running = sum(spec_id in progress.running for spec_id in ids)
         failed = sum(record["status"] != "ok" for record in records)
-        state = "done" if len(records) == len(ids) else f"{running} running" if running else "waiting"
+        state = (
+            "done" if len(records) == len(ids) else f"{running} running" if running else "waiting"
+        )
         bar = ProgressBar(total=len(ids), completed=len(records), width=20)
         trouble = Text(f"▲ {failed} failed", "red") if failed else Text()
-        return f"  {label}", bar, *self._count(len(records), len(ids)), state, trouble, _leader(records)
+        return (
+            f"  {label}",
+            bar,
+            *self._count(len(records), len(ids)),
+            state,
+            trouble,
+            _leader(records),
+        )
 
     @staticmethod
     def _count(done: int, total: int) -> tuple[str]:

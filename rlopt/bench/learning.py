@@ -24,9 +24,7 @@ class Checkpoints(BaseCallback):
     A policy that has not been updated since the last checkpoint is not evaluated again.
     """
 
-    def __init__(
-        self, steps: list[int], judge: Callable[[], Evaluation], report: Reporter
-    ) -> None:
+    def __init__(self, steps: list[int], judge: Callable[[], Evaluation], report: Reporter) -> None:
         super().__init__()
         self.steps, self.judge, self.report = list(steps), judge, report
         self.curve: list[tuple[int, Evaluation]] = []
@@ -59,7 +57,8 @@ def learn(
     Args:
         agent: with Stable-Baselines3's callbacks it is judged on the way, otherwise only before.
         spec: gives the budget and the seed.
-        func, oracle: to judge it by.
+        func: where it acts.
+        oracle: to judge it by.
         curve: receives (step, evaluation) before the last step.
         report: called with the environment steps so far.
 

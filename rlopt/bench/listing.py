@@ -20,7 +20,9 @@ def _table(*columns: str) -> Table:
 
 def environments() -> Table:
     """Every id with its spaces, horizon and oracle."""
-    table = _table("id", "observation", "action", "horizon", "oracle", "tolerance", "how it is known")
+    table = _table(
+        "id", "observation", "action", "horizon", "oracle", "tolerance", "how it is known"
+    )
     for env_id in ENVIRONMENTS:
         func = make_env(env_id, {})
         oracle = func.oracle()

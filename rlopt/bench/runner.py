@@ -23,7 +23,7 @@ from typing import Any
 from rlopt.bench.config import Suite, TrialSpec
 from rlopt.bench.files import write_text
 from rlopt.bench.results import is_done, read_result
-from rlopt.bench.trial import StorageError, lost, run_trial, versions
+from rlopt.bench.trial import lost, run_trial, versions
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 TRIES = 2  # of a trial whose worker process dies
@@ -128,9 +128,7 @@ def _alive(pid: str) -> bool:
     return True
 
 
-def _run_all(
-    todo: list[TrialSpec], folder: Path, workers: int, progress: Progress
-) -> None:
+def _run_all(todo: list[TrialSpec], folder: Path, workers: int, progress: Progress) -> None:
     """Run the trials; a trial whose worker dies is tried again, in a fresh pool."""
     deaths: dict[str, int] = {}
     while todo:
@@ -138,7 +136,9 @@ def _run_all(
             _run_pool(todo, folder, workers, progress)
         except BrokenProcessPool as error:
             if not progress.running:
-                raise RunError("the worker processes die at their start; try rlopt doctor") from error
+                raise RunError(
+                    "the worker processes die at their start; try rlopt doctor"
+                ) from error
             for trial_id in progress.running:
                 deaths[trial_id] = deaths.get(trial_id, 0) + 1
         progress.running.clear()
@@ -149,9 +149,7 @@ def _run_all(
         todo = [spec for spec in todo if spec.id not in progress.records]
 
 
-def _run_pool(
-    todo: list[TrialSpec], folder: Path, workers: int, progress: Progress
-) -> None:
+def _run_pool(todo: list[TrialSpec], folder: Path, workers: int, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     channel = context.SimpleQueue()
     imports = progress.suite.imports
@@ -222,9 +220,14 @@ def _start_worker(channel: Any, imports: tuple[str, ...]) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         # A killed parent cannot stop its workers: they notice and leave.
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     for module in ("rlopt", *imports):
         import_module(module)
+
+
+def _leave_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _work(spec: TrialSpec, folder: Path) -> dict[str, Any]:

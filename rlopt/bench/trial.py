@@ -10,6 +10,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 from rlopt.agents import make
 from rlopt.bench.config import TrialSpec
 from rlopt.bench.evaluation import Evaluation, evaluate
-from rlopt.envs.core import FuncEnv, Oracle
+from rlopt.envs.core import FuncEnv
 
 REFERENCE = "do_nothing"
 LIBRARIES = ("numpy", "scipy", "gymnasium", "stable-baselines3", "torch", "pandas")
@@ -172,10 +173,8 @@ def _write(draft: Path, agent: Any, curve: list[tuple[int, Evaluation]]) -> None
     try:
         frame = pd.DataFrame(rows, columns=["step", "regret", "value"])
         frame.to_parquet(draft / "metrics.parquet", compression="zstd")
-        try:
+        with suppress(TypeError):  # what cannot be saved is made again from its environment
             agent.save(draft / "model.zip")
-        except TypeError:
-            pass  # what cannot be saved says so, and is made again from its environment
     except OSError as error:
         raise StorageError(error.errno, error.strerror, str(draft)) from error
 

@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if not __name__.startswith("rlopt."):
-    raise ImportError("import rlopt.envs, not envs: the root link would make a second copy of every class")
+    raise ImportError(
+        "import rlopt.envs, not envs: the root link would make a second copy of every class"
+    )
 
 if TYPE_CHECKING:
     from rlopt.envs.core import FuncEnv, NoiseSpec, Oracle, OracleResult, policy

@@ -114,7 +114,8 @@ class Batch:
         self.clock = np.zeros(self.n, np.int64)
         self.state: State = None
         self.seeded = np.zeros(self.n, bool)
-        self._wants_regret, self._regret = regret, None
+        self._wants_regret = regret
+        self._regret: Any = None
 
     def seed(self, row: int, seed: int) -> None:
         """Give one sub-environment fresh generators."""

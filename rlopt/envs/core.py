@@ -44,7 +44,9 @@ class NoiseSpec:
         for component in NOISE_COMPONENTS:
             for kind, dim in self.parts(component):
                 if kind not in NOISE_KINDS:
-                    raise ValueError(f"{component} noise: kind must be one of {NOISE_KINDS}, got {kind!r}")
+                    raise ValueError(
+                        f"{component} noise: kind must be one of {NOISE_KINDS}, got {kind!r}"
+                    )
                 if dim < 0:
                     raise ValueError(f"{component} noise: dimension must be >= 0, got {dim}")
 
@@ -96,7 +98,9 @@ class FunctionAgent:
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self.function = function
 
-    def learn(self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False) -> Self:
+    def learn(
+        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
+    ) -> Self:
         """Nothing to learn."""
         return self
 
@@ -117,7 +121,9 @@ class FunctionAgent:
     @classmethod
     def load(cls, path: Any, env: Any = None) -> Self:
         """Refused: code is not data."""
-        raise TypeError("a policy made from a function cannot be loaded; call policy(function) again")
+        raise TypeError(
+            "a policy made from a function cannot be loaded; call policy(function) again"
+        )
 
 
 def policy(function: Callable[[Any], Any]) -> FunctionAgent:
@@ -150,7 +156,8 @@ class OracleResult:
     def __post_init__(self) -> None:
         if not self.lower <= self.value <= self.upper:
             raise ValueError(
-                f"an oracle needs lower <= value <= upper, got {self.lower}, {self.value}, {self.upper}"
+                "an oracle needs lower <= value <= upper, got "
+                f"{self.lower}, {self.value}, {self.upper}"
             )
 
     @classmethod
@@ -221,7 +228,9 @@ class FuncEnv:
 
     def transition(self, state: State, action: Array, noise: Array) -> State:
         """States, actions (n, *act) and step noise (n, d) -> next states."""
-        raise NotImplementedError(f"{type(self).__name__} must define transition(state, action, noise)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define transition(state, action, noise)"
+        )
 
     def observation(self, state: State, noise: Array) -> Array:
         """States and observation noise (n, d) -> observations (n, *obs)."""

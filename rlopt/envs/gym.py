@@ -108,4 +108,3 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         self.batch.set_state(saved["batch"])
         self.history, self._running = list(saved["history"]), saved["running"]
         return self
-

@@ -44,7 +44,7 @@ class FuncSB3VecEnv(VecEnv):
             max_episode_steps=max_episode_steps,
             render_mode=render_mode,
         )
-        self.metadata = {"render_modes": list(func.render_modes), "render_fps": 10}
+        self.metadata: dict[str, Any] = {"render_modes": list(func.render_modes), "render_fps": 10}
         self._actions: np.ndarray | None = None
         self._returns, self._lengths = np.zeros(num_envs), np.zeros(num_envs, np.int64)
         super().__init__(num_envs, func.observation_space, func.action_space)
@@ -125,7 +125,9 @@ class FuncSB3VecEnv(VecEnv):
             "make a new FuncSB3VecEnv instead"
         )
 
-    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
         """Call a method of the FuncEnv, once for each sub-environment."""
         method = getattr(self.func, method_name)
         return [method(*args, **kwargs) for _ in self._get_indices(indices)]

@@ -106,7 +106,9 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
         moved = np.ones(self.num_envs, bool)
         if resting is not None:
             moved[resting] = False
-            reward, terminated, truncated = (_blanked(a, moved) for a in (reward, terminated, truncated))
+            reward, terminated, truncated = (
+                _blanked(a, moved) for a in (reward, terminated, truncated)
+            )
             facts = {key: _blanked(value, moved) for key, value in facts.items()}
         self._ended = terminated | truncated
         info: Info = {}
@@ -122,10 +124,9 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
     def _restart_ended(self) -> np.ndarray:
         """NEXT_STEP: put ended rows at a new start before the others move on."""
         if self.autoreset_mode is AutoresetMode.DISABLED:
-            rows = np.flatnonzero(self._ended).tolist()
             raise ResetNeeded(
-                f"sub-environments {rows[:8]} have ended and autoreset is disabled: "
-                'call reset(options={"reset_mask": mask}) first'
+                f"sub-environments {np.flatnonzero(self._ended)[:8].tolist()} have ended and "
+                'autoreset is disabled: call reset(options={"reset_mask": mask}) first'
             )
         rows = np.flatnonzero(self._ended)
         self.batch.restart(rows)
@@ -190,18 +191,26 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
             )
         return mask
 
+    def _entropy(self) -> int:
+        """The seed that an unseeded environment got by chance; `np_random_seed` tells it."""
+        seed = self.np_random_seed
+        assert seed is not None
+        return seed
+
     def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
         """One seed a sub-environment; None lets its streams go on."""
         if seed is None:
             fresh = ~self.batch.seeded
-            base = self.np_random_seed if fresh.any() else 0
+            base = self._entropy() if fresh.any() else 0
             return [base + row if fresh[row] else None for row in range(self.num_envs)]
         if isinstance(seed, int | np.integer):
             return [int(seed) + row for row in range(self.num_envs)]
         if len(seed) != self.num_envs:
-            raise ValueError(f"seed must be one integer or {self.num_envs} of them, got {len(seed)}")
+            raise ValueError(
+                f"seed must be one integer or {self.num_envs} of them, got {len(seed)}"
+            )
         return [
-            self.np_random_seed + row if s is None and not self.batch.seeded[row] else s
+            self._entropy() + row if s is None and not self.batch.seeded[row] else s
             for row, s in enumerate(seed)
         ]
 

@@ -104,7 +104,7 @@ class Kernel:
         return self.grid.expectation(price, 1.0 - self.loss_at(s), self.grid.below)
 
     def worth(self, value: np.ndarray, slope: float = 1.0) -> np.ndarray:
-        """q = gamma E[V(x') | s] - s at the nodes, for V at the nodes and its slope above them."""
+        """q = gamma E[V(x') | s] - s at the nodes, for V at the nodes and its slope above."""
         future = self.weights @ value + slope * self.excess
         return self.problem.gamma * future - self.grid.nodes
 
@@ -202,7 +202,7 @@ class HarvestSolution:
         return x + operator @ q
 
     def _stationary(self, operator: sparse.csr_array | np.ndarray, slope: float) -> np.ndarray:
-        """q of a policy that is the same every year, penalty-free: one linear system."""
+        """The worth q of a policy that is the same every year, penalty-free: one linear system."""
         kernel, nodes, gamma = self.kernel, self.grid.nodes, self.kernel.problem.gamma
         # V = x + A q and q = gamma (W V + slope excess) - s, hence (I - gamma A W) V = x + A (...).
         system = np.eye(len(nodes)) - gamma * (operator @ kernel.weights)
@@ -230,9 +230,7 @@ class HarvestSolution:
         return sum(matrices[1:], matrices[0]) / len(matrices), slope
 
 
-def _noisy_interpolation(
-    grid: Grid, noise: Any, x: np.ndarray, quota: np.ndarray
-) -> np.ndarray:
+def _noisy_interpolation(grid: Grid, noise: Any, x: np.ndarray, quota: np.ndarray) -> np.ndarray:
     """Weights of E[q(s)] for s = max(0, x - eta quota) and a q that is linear between nodes.
 
     The call price of s is a put price of the catch: (s - k)^+ = (x - k - eta quota)^+.
@@ -246,7 +244,9 @@ def _noisy_interpolation(
     return grid.expectation(put, np.ones(len(x)), 0)[0]
 
 
-def solve_harvest(problem: HarvestProblem, nodes: int = NODES) -> tuple[HarvestSolution, HarvestSolution]:
+def solve_harvest(
+    problem: HarvestProblem, nodes: int = NODES
+) -> tuple[HarvestSolution, HarvestSolution]:
     """The optimum on about `nodes` nodes, and on half as many for an estimate of the grid error.
 
     The coarse grid has a node at the deterministic optimum; its best escapement, polished on the
@@ -282,7 +282,9 @@ def polished_escapement(solution: HarvestSolution) -> float:
         return float((s - future + penalty)[0])
 
     bounds = grid.nodes[max(node - 1, 0)], grid.nodes[min(node + 1, len(grid.nodes) - 1)]
-    found = optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    found = optimize.minimize_scalar(
+        loss, bounds=bounds, method="bounded", options={"xatol": 1e-10}
+    )
     return float(found.x) if found.fun < loss(float(grid.nodes[node])) else float(grid.nodes[node])
 
 
@@ -304,8 +306,10 @@ def solve_on_grid(problem: HarvestProblem, grid: Grid) -> HarvestSolution:
     return HarvestSolution(kernel, table, residual)
 
 
-def _policy_iteration(kernel: Kernel, sweeps: int = 30, most: int = 200) -> tuple[np.ndarray, float]:
-    """q of the stationary optimum, penalty-free, and its error bound |TV - V| / (1 - gamma).
+def _policy_iteration(
+    kernel: Kernel, sweeps: int = 30, most: int = 200
+) -> tuple[np.ndarray, float]:
+    """The penalty-free stationary optimum's q, and the error bound |TV - V| / (1 - gamma).
 
     A few sweeps of value iteration give the first policy. A policy is a non-decreasing map from
     nodes to nodes, so that only the escapements that it uses are unknowns: linear systems stay

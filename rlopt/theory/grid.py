@@ -95,8 +95,8 @@ class Grid:
             first: index of the first node that counts.
 
         Returns:
-            Weights (n, nodes), zero below the first, and the excess E[(y - top)^+], (n,): beyond the
-            top V goes on with some slope, which adds slope * excess.
+            Weights (n, nodes), zero below the first, and the excess E[(y - top)^+], (n,): above
+            the top V goes on with some slope, which adds slope * excess.
         """
         nodes = self.nodes[first:]
         prices = price(nodes[None, :])

@@ -105,7 +105,7 @@ class Fishery(FuncEnv):
     implementation_noise: Noise | None = None
     observation_noise: Noise | None = None
 
-    unit: ClassVar[str] = "biomass"
+    unit = "biomass"
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi")
     takes_single: ClassVar[bool] = True
     action_space = Box(-1.0, 1.0, (1,), np.float32)
@@ -113,10 +113,14 @@ class Fishery(FuncEnv):
     def __post_init__(self) -> None:
         for name, kind in (("growth", Growth), ("noise", Noise)):
             if not isinstance(getattr(self, name), kind):
-                raise TypeError(f"Fishery: {name} must be a {kind.__name__}, got {getattr(self, name)!r}")
+                raise TypeError(
+                    f"Fishery: {name} must be a {kind.__name__}, got {getattr(self, name)!r}"
+                )
         for name in ("implementation_noise", "observation_noise"):
             if not isinstance(getattr(self, name), Noise | None):
-                raise TypeError(f"Fishery: {name} must be a Noise or None, got {getattr(self, name)!r}")
+                raise TypeError(
+                    f"Fishery: {name} must be a Noise or None, got {getattr(self, name)!r}"
+                )
         for name in ("x0", "gamma"):
             object.__setattr__(self, name, positive("Fishery", name, getattr(self, name)))
         for name in ("extinct_below", "extinction_penalty"):
@@ -205,7 +209,8 @@ class Fishery(FuncEnv):
         """The quota asked for, (n,) [biomass], before implementation error.
 
         Args:
-            stock: (n,) true stock; seen: (n,) the surveyed one.
+            stock: (n,) true stock.
+            seen: (n,) surveyed stock.
             action: (n, 1), in [-1, 1]; clipped there.
         """
         unit = clamp((action[..., 0] + 1.0) * 0.5, 0.0, 1.0)

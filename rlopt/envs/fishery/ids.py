@@ -61,7 +61,7 @@ def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[.
         **defaults: the map's default parameters (notes, section 2.2).
     """
     names = [field.name for field in fields(growth)]
-    allowed = {**defaults, "x0": x0, **OF_NOISE, **OF_FISHERY}
+    allowed: dict[str, Any] = {**defaults, "x0": x0, **OF_NOISE, **OF_FISHERY}
 
     def fishery(**kwargs: Any) -> Fishery:
         for key in kwargs:
@@ -74,7 +74,9 @@ def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[.
                 )
         given = allowed | kwargs
         errors = {
-            f"{kind}_noise": LognormalNoise(given[f"{kind}_sigma"]) if given[f"{kind}_sigma"] else None
+            f"{kind}_noise": LognormalNoise(given[f"{kind}_sigma"])
+            if given[f"{kind}_sigma"]
+            else None
             for kind in ("implementation", "observation")
         }
         return Fishery(

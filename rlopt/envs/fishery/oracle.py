@@ -109,7 +109,9 @@ class HarvestPolicy:
         """Stocks (n,) -> escapements (n,)."""
         return self.solution.escapement(x, year)
 
-    def learn(self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False) -> Self:
+    def learn(
+        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
+    ) -> Self:
         """Nothing to learn."""
         return self
 
