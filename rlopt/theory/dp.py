@@ -14,7 +14,7 @@ policy ever exceeds the optimum.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -190,15 +190,15 @@ class HarvestSolution:
         kernel, problem, nodes = self.kernel, self.kernel.problem, self.grid.nodes
         years = problem.years()
         if problem.horizon is None:
-            q = self._stationary(*self._operator(escapement, nodes, years))
+            q = self._stationary(*self.operator(escapement, nodes, years))
         else:
             q = -nodes
         for year in range(years - 1, -1, -1):
             if year < years - 1 or problem.horizon is None:
-                operator, slope = self._operator(escapement, nodes, year + 1)
+                operator, slope = self.operator(escapement, nodes, year + 1)
                 q = kernel.worth(nodes + operator @ q, slope)
             q = q - kernel.penalty(year)
-        operator, _ = self._operator(escapement, x, 0)
+        operator, _ = self.operator(escapement, x, 0)
         return x + operator @ q
 
     def _stationary(self, operator: sparse.csr_array | np.ndarray, slope: float) -> np.ndarray:
@@ -209,7 +209,7 @@ class HarvestSolution:
         constant = nodes + operator @ (gamma * slope * kernel.excess - nodes)
         return kernel.worth(np.linalg.solve(system, constant), slope)
 
-    def _operator(
+    def operator(
         self, escapement: Escapement, x: np.ndarray, year: int
     ) -> tuple[sparse.csr_array | np.ndarray, float]:
         """The policy as a matrix, q at nodes -> E[q(s)] at x, and the slope of V at the top."""
@@ -342,3 +342,56 @@ def _policy_nodes(q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     best = np.maximum.accumulate(q)
     choice = np.maximum.accumulate(np.where(q == best, np.arange(len(q)), 0))
     return np.unique(choice, return_index=True)
+
+
+def collapse_probability(
+    fishery: Any,
+    policy: Any,
+    x0: Any,
+    years: int,
+    threshold: float,
+    *,
+    ever: bool = False,
+    nodes: int = 2 * NODES,
+) -> Any:
+    """Exact P(stock <= threshold at the end of year `years`) under a memoryless policy.
+
+    Args:
+        fishery: with a HarvestProblem `problem` and `memoryless(policy)`, which gives the policy's
+            escapements; a stock that its `extinct_below` declares lost stays lost.
+        policy: an Agent, or a function stock (n,) -> escapement (n,).
+        x0: stock at the start [biomass], a number or (n,).
+        years: harvests until then, >= 0.
+        threshold: stock [biomass], >= 0.
+        ever: at the end of any year until then, instead of the last.
+        nodes: of the grid.
+
+    Returns:
+        A probability like x0, a number or (n,).
+
+    Raises:
+        ValueError: a bad argument, or a fishery with observation error.
+    """
+    start = np.atleast_1d(np.asarray(x0, dtype=np.float64))
+    if not (np.isfinite(start) & (start >= 0.0)).all() or start.ndim != 1:
+        raise ValueError(f"x0 must be finite stocks >= 0, a number or (n,), got {x0!r}")
+    if isinstance(years, bool) or years != int(years) or years < 0:
+        raise ValueError(f"years must be a whole number >= 0, got {years!r}")
+    if not 0.0 <= threshold < fishery.problem.top:
+        raise ValueError(f"threshold must be in [0, {fishery.problem.top}), got {threshold!r}")
+    escapement, lost = fishery.memoryless(policy), fishery.problem.extinct_below
+    lost = max(threshold, lost) if ever or threshold <= lost else lost
+    problem = replace(fishery.problem, extinct_below=lost)
+    kernel = Kernel(problem, Grid.through(top=problem.top, nodes=nodes, cut=lost))
+    solution = HarvestSolution(kernel, np.zeros((1, len(kernel.grid.nodes))), 0.0)
+    probability = (start <= max(threshold, lost)).astype(float)
+    if years:
+        s = kernel.grid.nodes
+        after = problem.noise.cdf(problem.growth(s), s, max(threshold, lost))  # the last year
+        for year in range(years - 1, 0, -1):
+            after = kernel.loss + kernel.weights @ (
+                solution.operator(escapement, s, year)[0] @ after
+            )
+        later = solution.operator(escapement, start, 0)[0] @ after
+        probability = np.maximum(probability, later) if ever else later
+    return float(probability[0]) if np.ndim(x0) == 0 else probability

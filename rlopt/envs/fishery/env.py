@@ -18,6 +18,7 @@ from rlopt.theory.stock import Growth, Noise, ReferencePoints
 
 if TYPE_CHECKING:
     from rlopt.envs.fishery.oracle import HarvestOracle
+    from rlopt.theory.dp import Escapement, HarvestProblem
 
 ACTIONS = ("fraction", "quota", "escapement")
 KOBE = np.array(["green", "orange", "yellow", "red"])  # 2 * overfished + overfishing
@@ -304,6 +305,41 @@ class Fishery(FuncEnv):
 
         return solve(self)
 
+    @property
+    def problem(self) -> HarvestProblem:
+        """What dynamic programming needs to know."""
+        from rlopt.theory.dp import HarvestProblem
+
+        return HarvestProblem(
+            growth=self.growth,
+            noise=self.noise,
+            gamma=self.gamma,
+            horizon=self.horizon,
+            top=self.x_max,
+            extinct_below=self.extinct_below,
+            extinction_penalty=self.extinction_penalty,
+            implementation=self.implementation_noise,
+        )
+
+    def escapement_of(self, policy: Any) -> Escapement:
+        """A policy, an Agent or a function of the stock, as (stocks, year) -> escapements."""
+        from rlopt.envs.fishery.oracle import escapement_of
+
+        return escapement_of(self, policy)
+
+    def memoryless(self, policy: Any) -> Escapement:
+        """As `escapement_of`, where a policy is a function of the stock.
+
+        Raises:
+            ValueError: with observation error it is not.
+        """
+        if self.observation_noise is not None:
+            raise ValueError(
+                "evaluate and collapse_probability are exact only under full observation: with "
+                "observation_noise a policy sees the survey, not the stock; simulate it instead"
+            )
+        return self.escapement_of(policy)
+
     def stock_and_year(self, observation: Array) -> tuple[np.ndarray, np.ndarray]:
         """Observations (n, 1 or 2) -> stock seen [biomass] and year (0 on endless tasks), (n,)."""
         observation = np.asarray(observation, dtype=np.float64)
@@ -335,7 +371,7 @@ class Fishery(FuncEnv):
         """Escapement against stock, in the first year."""
         stock = np.linspace(0.0, self.x_max, 101)
         oracle = self.oracle()
-        left = np.clip(oracle.escapement_of(agent)(stock, 0), 0.0, stock)
+        left = np.clip(self.escapement_of(agent)(stock, 0), 0.0, stock)
         tip = self.growth.tipping_point
         return PolicyPicture(
             title="Escapement against stock",

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlopt.envs.core import Agent, Array, Oracle, OracleResult
 from rlopt.envs.fishery.env import Fishery, StockState
-from rlopt.theory.dp import Escapement, HarvestProblem, HarvestSolution, solve_harvest
+from rlopt.theory.dp import Escapement, HarvestSolution, solve_harvest
 
 QUANTILES = 101  # equally likely actions that stand for a random policy
 
@@ -52,40 +52,13 @@ class HarvestOracle(Oracle):
         Raises:
             ValueError: with observation error, where a policy is not a function of the stock.
         """
-        if self.fishery.observation_noise is not None:
-            raise ValueError(
-                "evaluate is exact only under full observation: with observation_noise the policy "
-                "sees the survey and not the stock; simulate it instead"
-            )
-        return self.solution.evaluate(self.escapement_of(policy), self._stocks(x))
+        return self.solution.evaluate(self.fishery.memoryless(policy), self._stocks(x))
 
     def policy_value(self, agent: Agent) -> float | None:
         """Exact value of an agent from x0; None with observation error."""
         if self.fishery.observation_noise is not None:
             return None
         return float(self.evaluate(agent, [self.fishery.x0])[0])
-
-    def escapement_of(self, policy: PolicyLike) -> Escapement:
-        """A policy as (stocks (n,), year) -> intended escapements (m, n), m answers a stock.
-
-        A quota above the stock shows as a negative escapement. An agent is asked once for all
-        years of a finite horizon.
-        """
-        if isinstance(policy, HarvestPolicy):
-            return policy.escapement
-        if not hasattr(policy, "predict"):
-            return lambda x, year: np.atleast_2d(policy(x))
-        agent, fishery = policy, self.fishery
-        asked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-        def escapement(x: np.ndarray, year: int) -> np.ndarray:
-            if id(x) not in asked:
-                # x is kept too: an id is only unique while its array lives.
-                asked[id(x)] = x, _answers(agent, fishery, x)
-            table = asked[id(x)][1]
-            return table[min(year, len(table) - 1)]
-
-        return escapement
 
     def _stocks(self, x: Any) -> np.ndarray:
         x = np.atleast_1d(np.asarray(x, dtype=np.float64))
@@ -143,19 +116,32 @@ class HarvestPolicy:
         raise TypeError("the oracle's policy is not loaded: make('oracle', env) solves it again")
 
 
+def escapement_of(fishery: Fishery, policy: PolicyLike) -> Escapement:
+    """A policy as (stocks (n,), year) -> intended escapements, (n,), or (m, n) for m answers.
+
+    A quota above the stock shows as a negative escapement. An agent is asked once for all years of
+    a finite horizon.
+    """
+    if isinstance(policy, HarvestPolicy):
+        return policy.escapement
+    if not hasattr(policy, "predict"):
+        return lambda x, year: policy(x)
+    agent = policy
+    asked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def escapement(x: np.ndarray, year: int) -> np.ndarray:
+        if id(x) not in asked:
+            # x is kept too: an id is only unique while its array lives.
+            asked[id(x)] = x, _answers(agent, fishery, x)
+        table = asked[id(x)][1]
+        return table[min(year, len(table) - 1)]
+
+    return escapement
+
+
 def solve(fishery: Fishery) -> HarvestOracle:
     """The exact optimum of a fishery, or its bracket under observation or implementation error."""
-    problem = HarvestProblem(
-        growth=fishery.growth,
-        noise=fishery.noise,
-        gamma=fishery.gamma,
-        horizon=fishery.horizon,
-        top=fishery.x_max,
-        extinct_below=fishery.extinct_below,
-        extinction_penalty=fishery.extinction_penalty,
-        implementation=fishery.implementation_noise,
-    )
-    solution, coarse = solve_harvest(problem)
+    solution, coarse = solve_harvest(fishery.problem)
     policy = HarvestPolicy(fishery, solution)
 
     def regret(state: StockState, action: Array, next_state: StockState) -> np.ndarray:
