@@ -22,18 +22,21 @@ class Checkpoints(BaseCallback):
     """Evaluates the policy at the steps given, and reports progress.
 
     A policy that has not been updated since the last checkpoint is not evaluated again.
+
+    Attributes:
+        curve: (step, evaluation), from the untrained policy at step 0 on.
     """
 
     def __init__(self, steps: list[int], judge: Callable[[], Evaluation], report: Reporter) -> None:
         super().__init__()
         self.steps, self.judge, self.report = list(steps), judge, report
-        self.curve: list[tuple[int, Evaluation]] = []
-        self._updates, self._reported = -1, 0.0
+        self.curve = [(0, judge())]
+        self._updates, self._reported = 0, 0.0
 
     def _on_step(self) -> bool:
         if self.steps and self.num_timesteps >= self.steps[0]:
             updates = getattr(self.model, "_n_updates", 0)
-            held = self.curve[-1][1] if self.curve and updates == self._updates else self.judge()
+            held = self.curve[-1][1] if updates == self._updates else self.judge()
             self._updates = updates
             while self.steps and self.num_timesteps >= self.steps[0]:
                 self.curve.append((self.steps.pop(0), held))
@@ -69,8 +72,8 @@ def learn(
     def judge() -> Evaluation:
         return evaluate(func, oracle, agent, spec.seed)
 
-    curve.append((0, judge()))
     if not isinstance(agent, BaseAlgorithm | DiscretizedAgent):
+        curve.append((0, judge()))
         agent.learn(spec.steps)
         return None
     regret = RegretCallback()

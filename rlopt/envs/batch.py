@@ -43,7 +43,7 @@ class NoiseStream:
     def draw(self, rows: np.ndarray | None = None) -> np.ndarray:
         """The next noise of all sub-environments, (n, dim), or of some rows, (len(rows), dim)."""
         if not self.dim:
-            return np.empty((self.n if rows is None else len(rows), 0))
+            return self.flat[: self.n if rows is None else len(rows)]
         if not self.left:
             self._refill()
         self.left -= 1
@@ -111,7 +111,7 @@ class Batch:
         self.limit = min(limits) if limits else None
         spec = func.noise_spec
         self.streams = {name: NoiseStream(spec.parts(name), self.n) for name in NOISE_COMPONENTS}
-        self.clock = np.zeros(self.n, np.int64)
+        self.clock = np.zeros(self.n, np.int64)  # steps of the episode; counted if there is a limit
         self.state: State = None
         self.seeded = np.zeros(self.n, bool)
         self._wants_regret = regret
@@ -163,13 +163,19 @@ class Batch:
         regret = self.regret
         if regret is not None:
             info["regret"] = regret(before, action, after)
-        self.clock += 1
         if resting is not None:
             after = state_map(lambda new, old: _replaced(new, resting, old[resting]), after, before)
-            self.clock[resting] = 0
         self.state = after
-        truncated = np.zeros(self.n, bool) if self.limit is None else self.clock >= self.limit
-        return Step(reward, terminated, truncated, info)
+        return Step(reward, terminated, self._tick(resting), info)
+
+    def _tick(self, resting: np.ndarray | None) -> np.ndarray:
+        """Count the step; True where an episode has reached the limit."""
+        if self.limit is None:
+            return np.zeros(self.n, bool)
+        self.clock += 1
+        if resting is not None:
+            self.clock[resting] = 0
+        return self.clock >= self.limit
 
     @property
     def regret(self) -> Any:

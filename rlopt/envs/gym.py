@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import gymnasium
@@ -10,6 +11,17 @@ from gymnasium.error import ResetNeeded
 
 from rlopt.envs.batch import Batch, checked_action, checked_render_mode
 from rlopt.envs.core import Array, FuncEnv, Info
+
+PLAIN: dict[type, Callable[[Any], Any]] = {
+    np.float64: float,
+    np.int64: int,
+    np.bool: bool,
+    np.str_: str,
+}
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 class FuncGymEnv(gymnasium.Env[Any, Any]):
@@ -67,7 +79,7 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         """Of the one copy; Python numbers, booleans and strings instead of numpy's scalars."""
         if not self._single:
             info = {key: values[0] for key, values in info.items()}
-        return {key: v.item() if isinstance(v, np.generic) else v for key, v in info.items()}
+        return {key: PLAIN.get(type(v), _same)(v) for key, v in info.items()}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, Info]:
         """One transition.

@@ -118,7 +118,8 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
             observation = self._restart_now(observation, facts, info)
         _add(info, self.func.state_info(self.batch.state), np.ones(self.num_envs, bool))
         if self.render_mode is not None:
-            self._remember(info, reward)
+            restarted = info["_final_info"][0] if "_final_info" in info else not moved[0]
+            self._remember(info, reward, restarted)
         return observation, reward, terminated, truncated, info
 
     def _restart_ended(self) -> np.ndarray:
@@ -152,8 +153,8 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
         first = {key: info[key][0] for key in self.func.state_info(self.batch.state)}
         self.history = [first]
 
-    def _remember(self, info: Info, reward: Array) -> None:
-        if self.batch.clock[0] == 0:  # sub-environment 0 is at a new start
+    def _remember(self, info: Info, reward: Array, restarted: bool) -> None:
+        if restarted:
             self._remember_start(info)
             return
         row = {key: value[0] for key, value in info.items() if not key.startswith("_")}
