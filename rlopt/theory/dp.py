@@ -101,7 +101,7 @@ class Kernel:
         def price(strike: np.ndarray) -> np.ndarray:
             return problem.noise.call_price(median[:, None], s[:, None], strike)
 
-        return self.grid.expectation(price, 1.0 - self.loss_at(s), self.grid.below)
+        return self.grid.expectation(price, 1.0 - self.loss_at(s), self.grid.first)
 
     def worth(self, value: np.ndarray, slope: float = 1.0) -> np.ndarray:
         """q = gamma E[V(x') | s] - s at the nodes, for V at the nodes and its slope above."""
@@ -145,37 +145,61 @@ class HarvestSolution:
         places = np.where(self.q == self.best, np.arange(self.q.shape[1]), 0)
         return np.maximum.accumulate(places, axis=1)
 
-    def _place(self, x: np.ndarray, year: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Flat index into (years, nodes) of the cell that holds x, and the fraction below x.
+    @cached_property
+    def exponent(self) -> np.ndarray:
+        """(years,): V(x) ~ x^exponent below the lowest positive node, from the two lowest.
+
+        Where a small stock grows in proportion, waiting makes V a power of it; where it is
+        landed at once, V is linear.
+        """
+        low, high = self.grid.nodes[1:3]
+        values = self.grid.nodes[1:3] + self.best[:, 1:3]
+        slope = np.log(values[:, 1] / values[:, 0]) / np.log(high / low)
+        return np.clip(slope, 1e-3, 1.0)
+
+    def _look_up(self, x: np.ndarray, year: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Flat index into (years, nodes) of the cell that holds x, and q(x), like x.
 
         Years beyond the table repeat its last row.
         """
-        index, fraction = self.grid.cell(x)
+        cell, fraction = self.grid.cell(x)
+        index = cell
         if len(self.q) > 1:
             row = np.minimum(np.asarray(year).astype(np.intp), len(self.q) - 1)
-            index = index + row * self.q.shape[1]
-        return index, fraction
-
-    def _mix(self, index: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+            index = cell + row * self.q.shape[1]
         low = self.q.take(index)
-        return low + fraction * (self.q.take(index + 1) - low)
+        q = low + fraction * (self.q.take(index + 1) - low)
+        tiny = cell == 0
+        if tiny.any() and not self.grid.cut:
+            q[tiny] = self._near_zero(fraction[tiny], index[tiny])
+        return index, q
+
+    def _near_zero(self, fraction: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """q(x) from V(x) = V(x_1) (x / x_1)^exponent, fraction = x / x_1."""
+        first = self.grid.nodes[1]
+        value = first + self.q.take(index + 1)
+        power = fraction ** self.exponent.take(index // self.q.shape[1])
+        return value * power * (fraction > 0.0) - first * fraction
+
+    def worth(self, s: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
+        """q(s), like s: what leaving it is worth later, less what it is worth now."""
+        return self._look_up(s, year)[1]
 
     def value_at(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
         """V(x) = x + max_{s <= x} q(s), (n,): optimal expected discounted catch from stock x on."""
-        index, fraction = self._place(x, year)
-        return x + np.maximum(self.best.take(index), self._mix(index, fraction))
+        index, q = self._look_up(x, year)
+        return x + np.maximum(self.best.take(index), q)
 
     def escapement(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
         """The best escapement, (n,): x itself where waiting is best, else a node."""
-        index, fraction = self._place(x, year)
-        wait = self._mix(index, fraction) >= self.best.take(index)
+        index, q = self._look_up(x, year)
+        wait = q >= self.best.take(index)
         return np.where(wait, x, self.grid.nodes.take(self.best_node.take(index)))
 
     def regret(self, x: np.ndarray, s: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
         """The optimality gap max_{s' <= x} q(s') - q(s) of leaving s of x, >= 0 (notes, T4)."""
         # One look-up for both, since its fixed cost is what a single stock pays.
-        index, fraction = self._place(np.array([x, s]), year)
-        at_stock, at_escapement = self._mix(index, fraction)
+        index, (at_stock, at_escapement) = self._look_up(np.array([x, s]), year)
         return np.maximum(self.best.take(index[0]), at_stock) - at_escapement
 
     def evaluate(self, escapement: Escapement, x: np.ndarray) -> np.ndarray:
@@ -383,15 +407,29 @@ def collapse_probability(
     lost = max(threshold, lost) if ever or threshold <= lost else lost
     problem = replace(fishery.problem, extinct_below=lost)
     kernel = Kernel(problem, Grid.through(top=problem.top, nodes=nodes, cut=lost))
-    solution = HarvestSolution(kernel, np.zeros((1, len(kernel.grid.nodes))), 0.0)
-    probability = (start <= max(threshold, lost)).astype(float)
-    if years:
-        s = kernel.grid.nodes
-        after = problem.noise.cdf(problem.growth(s), s, max(threshold, lost))  # the last year
-        for year in range(years - 1, 0, -1):
-            after = kernel.loss + kernel.weights @ (
-                solution.operator(escapement, s, year)[0] @ after
-            )
-        later = solution.operator(escapement, start, 0)[0] @ after
-        probability = np.maximum(probability, later) if ever else later
+    s = kernel.grid.nodes.copy()
+    # An empty sea stays empty, next to nothing may recover: node 0 stands for the latter.
+    s[0] = 1e-6 * s[1]
+    weights, loss = kernel.rows(s)[0], kernel.loss_at(s)
+    collapsed = (start <= max(threshold, lost)).astype(float)
+    later = problem.noise.cdf(problem.growth(s), s, max(threshold, lost))  # of the last year
+    for year in range(years - 1, 0, -1):
+        later = loss + weights @ _played(kernel, escapement, s, year, later)
+    probability = _played(kernel, escapement, start, 0, later) if years else collapsed
+    if ever:
+        probability = np.maximum(probability, collapsed)
     return float(probability[0]) if np.ndim(x0) == 0 else probability
+
+
+def _played(
+    kernel: Kernel, escapement: Escapement, x: np.ndarray, year: int, later: np.ndarray
+) -> np.ndarray:
+    """Collapse probabilities at stocks x, from those at the escapements (1 at an empty sea)."""
+    solution = HarvestSolution(kernel, np.zeros((1, len(later))), 0.0)
+    answers, noise = np.atleast_2d(escapement(x, year)), kernel.problem.implementation
+    if noise is None:
+        emptied = (answers <= 0.0).mean(axis=0)
+    else:
+        quota = np.maximum(x - answers, 0.0)
+        emptied = (1.0 - noise.cdf(quota, quota, x * (1.0 - 1e-15))).mean(axis=0)
+    return solution.operator(escapement, x, year)[0] @ later + emptied * (1.0 - later[0])

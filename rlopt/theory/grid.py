@@ -17,15 +17,25 @@ from scipy import sparse
 Price = Callable[[np.ndarray], np.ndarray]  # strike (1, m) -> E[(y - strike)^+], (n, m)
 
 
+SPAN = 10  # the joint, in widths
+RATIO = 1.03  # of neighbours below the joint
+FINER = 150  # nodes below the joint, down to about 1 / 84 of it
+NUDGE = 1e-9  # cells; puts a node, whatever its rounding, into the cell that it begins
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Nodes from 0 to `top` in one or two pieces of equal spacing, so that a cell is arithmetic.
+    """Nodes on [0, top]: equally spaced above a joint, so that finding a cell is arithmetic.
+
+    Below the joint they are geometric, since a stock that grows from next to nothing gains value
+    like a power of its size. Where the stock is lost below a cut, that is the joint, and the lost
+    part is equally spaced.
 
     Args:
-        cut: a node; below it lie `below` equal cells (0: the grid has one piece and cut is 0).
-        below: number of cells in [0, cut].
-        width: spacing above the cut.
-        above: number of cells above the cut.
+        cut: the stock is lost at or below it; 0 for no such level.
+        below: number of cells in [0, joint].
+        width: spacing above the joint.
+        above: number of cells above the joint.
     """
 
     cut: float
@@ -35,23 +45,38 @@ class Grid:
 
     @classmethod
     def through(cls, *, top: float, nodes: int, cut: float = 0.0, hit: float | None = None) -> Grid:
-        """About `nodes` nodes that cover [0, top] and have nodes exactly at `cut` and at `hit`."""
+        """About `nodes` equally spaced nodes over [0, top], with one at `cut` and one at `hit`."""
         cells = nodes - 1
-        below = 0 if cut == 0.0 else min(max(1, round(cells * cut / top)), cells - 1)
-        above = cells - below
-        if hit is None or not cut < hit < top:
-            return cls(cut, below, (top - cut) / above, above)
-        # The largest spacing that divides (hit - cut) with at most `above` cells to the top.
-        steps = max(1, int(above * (hit - cut) / (top - cut)))
-        width = (hit - cut) / steps
-        return cls(cut, below, width, int(np.ceil((top - cut) / width - 1e-9)))
+        if cut == 0.0:
+            width, below, skipped = top / cells, FINER + 1, SPAN
+        else:
+            below = min(max(1, round(cells * cut / top)), cells - 1)
+            width, skipped = (top - cut) / (cells - below), 0
+        if hit is not None and cut + SPAN * width < hit < top:
+            # The largest spacing, not above the one so far, that divides hit - cut.
+            width = (hit - cut) / np.ceil((hit - cut) / width - 1e-9)
+        above = int(np.ceil((top - cut) / width - 1e-9)) - skipped
+        return cls(cut, below, float(width), above)
+
+    @property
+    def joint(self) -> float:
+        """Where the equal spacing begins."""
+        return self.cut if self.cut else SPAN * self.width
+
+    @property
+    def first(self) -> int:
+        """Index of the lowest node of a living stock (of 0 where nothing is lost before)."""
+        return self.below if self.cut else 0
 
     @cached_property
     def nodes(self) -> np.ndarray:
         """Ascending, nodes[0] = 0."""
-        upper = self.cut + self.width * np.arange(self.above + 1)
-        lower = np.linspace(0.0, self.cut, self.below, endpoint=False)
-        return np.concatenate([lower, upper])
+        if self.cut:
+            lower = np.linspace(0.0, self.cut, self.below, endpoint=False)
+            return np.append(lower, self.cut + self.width * np.arange(self.above + 1))
+        lower = self.joint * RATIO ** np.arange(-FINER, 0.0)
+        upper = self.width * np.arange(SPAN, SPAN + self.above + 1)
+        return np.concatenate([[0.0], lower, upper])
 
     @cached_property
     def _inverse_widths(self) -> np.ndarray:
@@ -62,13 +87,21 @@ class Grid:
 
         Above the top the last cell is extended (the fraction exceeds 1).
         """
-        # The nudge puts a node, whatever its rounding, into the cell that it begins.
-        place = (x - self.cut) * (1.0 / self.width) + (self.below + 1e-9)
-        if self.below:
-            place = np.where(x < self.cut, x * (self.below / self.cut) + 1e-9, place)
+        place = (x - self.joint) * (1.0 / self.width) + (self.below + NUDGE)
+        low = place < self.below
+        if low.any():
+            place[low] = self._low_place(x[low])
         index = np.minimum(place.astype(np.intp), len(self.nodes) - 2)
         fraction = (x - self.nodes.take(index)) * self._inverse_widths.take(index)
         return index, fraction
+
+    def _low_place(self, x: np.ndarray) -> np.ndarray:
+        """Cells, counted from 0 with a fraction, of stocks below the joint."""
+        if self.cut:
+            return x * (self.below / self.cut) + NUDGE
+        with np.errstate(divide="ignore"):
+            rungs = np.log(x / self.joint) / np.log(RATIO)
+        return np.maximum(self.below + rungs + NUDGE, 0.0)
 
     def interpolate(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Values at nodes -> values at x, linear between nodes."""

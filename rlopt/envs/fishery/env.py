@@ -160,6 +160,19 @@ class Fishery(FuncEnv):
         return max(self.growth.peak[1] * self.noise.largest_factor, self.x0)
 
     @cached_property
+    def top(self) -> float:
+        """Largest stock that a run of 5-sigma years reaches from x0 without harvest [biomass].
+
+        Far below x_max where growth saturates, since nothing takes the stock to its plateau.
+        """
+        best, highest = self.growth.peak
+        stock = self.x_max
+        for _ in range(100):
+            grown = highest if best <= stock else float(self.growth(stock))
+            stock = max(grown * self.noise.largest_factor, self.x0)
+        return stock
+
+    @cached_property
     def quota_scale(self) -> float:
         """K of the "quota" action [biomass]: the carrying capacity."""
         return float(getattr(self.growth, "K", self.growth.capacity))
@@ -315,7 +328,7 @@ class Fishery(FuncEnv):
             noise=self.noise,
             gamma=self.gamma,
             horizon=self.horizon,
-            top=self.x_max,
+            top=self.top,
             extinct_below=self.extinct_below,
             extinction_penalty=self.extinction_penalty,
             implementation=self.implementation_noise,
