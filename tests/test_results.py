@@ -122,6 +122,35 @@ def test_copies_count_once_and_the_finished_one_wins(runs):
     assert "damaged" not in statuses(runs)
 
 
+def test_trials_of_an_edited_suite_replace_older_ones(runs):
+    import os
+    import shutil
+
+    folder = trial(runs)
+    old = shutil.copytree(folder, runs / "older")
+    result = json.loads((old / "result.json").read_text())
+    result["trial"]["id"], result["score"] = "older", -7.0
+    (old / "result.json").write_text(json.dumps(result))
+    os.utime(old / "result.json", (1, 1))
+    table = results.load(runs)
+    assert len(table) == 12 and table.score.min() > -7
+    os.utime(old / "result.json", (9e9, 9e9))
+    assert results.load(runs).score.min() == -7
+    # but never one with another budget than the suite's
+    result["trial"]["steps"] += 1
+    (old / "result.json").write_text(json.dumps(result))
+    os.utime(old / "result.json", (9e9, 9e9))
+    assert results.load(runs).score.min() > -7
+
+
+def test_agents_that_the_suite_no_longer_has_are_shown_but_not_missed(runs):
+    suite = json.loads((runs / "suite.json").read_text())
+    suite["agents"].remove("sac")
+    (runs / "suite.json").write_text(json.dumps(suite))
+    read = results.read(runs)
+    assert read.suite["agents"] == ["gp-dp", "cbo", "sac"] and read.missing == 0
+
+
 def test_a_missing_or_broken_suite_is_made_up_from_the_trials(runs):
     (runs / "suite.json").write_text("{")
     suite = results.read(runs).suite

@@ -61,6 +61,7 @@ class TaskScore:
         regret: median over seeds, in the task's unit
         regret_low: 10 % quantile over seeds
         regret_high: 90 % quantile over seeds
+        error: standard error of one trial's regret, median; 0 where it is exact
         learning: median regret while learning, nan where the agent does not learn
         n: finished trials
         failed: failed trials
@@ -73,6 +74,7 @@ class TaskScore:
     regret: float
     regret_low: float
     regret_high: float
+    error: float
     learning: float
     n: int
     failed: int
@@ -222,6 +224,7 @@ def _task(task: str, records: list[Result], scores: stats.Runs) -> TaskScore:
         regret=regret,
         regret_low=low,
         regret_high=high,
+        error=_median([number(r.get("regret_error")) for r in ok]),
         learning=_median([number(r.get("regret_while_learning")) for r in ok]),
         n=len(ok),
         failed=len(here) - len(ok),
