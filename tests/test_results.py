@@ -1,4 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
+import hashlib
 import json
 import subprocess
 import sys
@@ -99,7 +100,9 @@ def test_altered_files_are_damaged_failures(runs):
 def test_a_listed_file_outside_the_trial_is_not_trusted(runs):
     folder = trial(runs)
     result = json.loads((folder / "result.json").read_text())
-    result["files"]["../suite.json"] = result["files"]["metrics.parquet"]
+    other = runs / "suite.json"
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    result["files"]["../suite.json"] = {"size": other.stat().st_size, "sha256": digest}
     (folder / "result.json").write_text(json.dumps(result))
     assert not results.is_done(folder)
 
