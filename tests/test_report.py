@@ -231,6 +231,7 @@ def test_panels_show_median_and_middle_of_seeds(read, board):
         policy = {"x": [0.0, 1.0], "agent": [level, level], "oracle": [0.0, 10.0]}
         of_one[of_one.index(record)] = {**record, "policy": policy}
     drawn = panels.build(of_one, board, "AllenFishery")
+    assert drawn is not None
     (panel,) = drawn.panels
 
     def data(points):

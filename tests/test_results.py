@@ -146,6 +146,21 @@ def test_trials_of_an_edited_suite_replace_older_ones(runs):
     assert results.load(runs).score.min() > -7
 
 
+def test_the_suite_says_which_trials_are_its_own(runs):
+    import shutil
+
+    folder = trial(runs)
+    other = shutil.copytree(folder, runs / "other")
+    result = json.loads((other / "result.json").read_text())
+    result["trial"]["id"], result["score"] = "other", -7.0
+    (other / "result.json").write_text(json.dumps(result))
+    suite = json.loads((runs / "suite.json").read_text())
+    suite["trials"] = ["other", "still to do"]
+    (runs / "suite.json").write_text(json.dumps(suite))
+    assert results.load(runs).score.min() == -7
+    assert results.read(runs).missing == 1
+
+
 def test_agents_that_the_suite_no_longer_has_are_shown_but_not_missed(runs):
     suite = json.loads((runs / "suite.json").read_text())
     suite["agents"].remove("sac")

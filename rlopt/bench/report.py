@@ -107,7 +107,7 @@ def _environment() -> "Environment":
     }
     for name in ("score", "fine", "plus", "tile", "regret", "steps", "seconds", "long_time"):
         filters[name] = getattr(fmt, name)
-    env.filters |= {**filters, "visible": fmt.visible, "count": fmt.count}
+    env.filters |= {**filters, "visible": fmt.visible, "short": fmt.short, "count": fmt.count}
     return env
 
 

@@ -54,6 +54,7 @@ class SuiteInfo(TypedDict, total=False):
     versions: dict[str, str]
     machine: str
     hash: str
+    trials: list[str]
     agents: list[str]
     envs: list[str]
     seeds: list[int]
@@ -345,10 +346,12 @@ def _collect(runs: str | Path) -> tuple[Path, list[Result], dict[str, Path]]:
 
 def _current(folder: Path, records: dict[str, Result], places: dict[str, Path]) -> Iterator[Result]:
     """Without trials that an edited suite has replaced: same agent, env and seed, older."""
-    steps = _read_suite(folder).get("steps")
+    suite = _read_suite(folder)
+    planned = set(suite.get("trials", []))
 
-    def age(key: str) -> tuple[bool, float]:
-        return records[key]["trial"]["steps"] == steps, (places[key] / RESULT).stat().st_mtime
+    def age(key: str) -> tuple[bool, bool, float]:
+        fits = records[key]["trial"]["steps"] == suite.get("steps")
+        return key in planned, fits, (places[key] / RESULT).stat().st_mtime
 
     newest: dict[tuple[str, str, int], str] = {}
     for key in sorted(records, key=age):
@@ -367,6 +370,8 @@ def _order(record: Result) -> tuple[str, str, int, str]:
 
 def _missing(suite: SuiteInfo, records: list[Result]) -> int:
     """How many of the trials that suite.json plans have left no result."""
+    if "trials" in suite:
+        return len(set(suite["trials"]) - {r["trial"]["id"] for r in records})
     found = {_order(r)[:3] for r in records}
     return sum(
         (env, agent, seed) not in found
