@@ -69,6 +69,8 @@ T = "\u202f"
         (fmt.count(3, "trial"), "3 trials"),
         (fmt.visible("a\x1b[31m\nb"), "a\ufffd[31m\ufffdb"),
         (fmt.visible("x" * 30, 10), "x" * 9 + "…"),
+        (fmt.short("constant_escapement_tuned", 18), "constant_es…_tuned"),
+        (fmt.short("constant_escapement", 19), "constant_escapement"),
     ],
 )
 def test_numbers_and_names(call, text):

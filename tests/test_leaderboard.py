@@ -56,7 +56,7 @@ def test_ranks_cover_exactly_the_neighbours_that_are_not_separated(board):
         upper, lower = board.rows[i], board.rows[i + 1]
         assert (step.upper, step.lower) == (upper.agent, lower.agent)
         shared = upper.worst >= lower.best + 1 or lower.best <= upper.best
-        assert shared == (not step.difference.separated)
+        assert shared == (not step.difference.apart)
     for i, row in enumerate(board.rows, 1):
         assert row.best <= i <= row.worst
 
@@ -109,6 +109,22 @@ def test_exactly_equal_agents_share_their_place(tmp_path):
     board = board_of(tmp_path, same)
     assert [r.rank for r in board.rows] == ["1–3"] * 3
     assert "score the same on every seed" in str(board.tie)
+
+
+def test_what_is_too_small_to_be_shown_orders_nobody(tmp_path):
+    rules = [("r1", 0.9, 0.0, "", True, False), ("r2", 0.9, 0.0, "", True, False)]
+    runs = fake_runs.write(tmp_path, rules, fake_runs.ENVS[:1])
+    read = results.read(runs)
+    for record in read.records:
+        record["score"] = 0.9 if record["trial"]["agent"]["name"] == "r1" else 0.8998
+    board = leaderboard.build(read)
+    assert board.steps[0].difference.separated and not board.steps[0].difference.apart
+    assert [r.rank for r in board.rows] == ["1–2", "1–2"]
+    assert "They differ by less than 0.001." in str(board.title)
+    assert "differ by 2 × 10⁻⁴" in str(board.tie)
+    for record in read.records:
+        record["score"] = 0.9 if record["trial"]["agent"]["name"] == "r1" else 0.899
+    assert [r.rank for r in leaderboard.build(read).rows] == ["1", "2"]
 
 
 def test_below_zero_on_one_task_is_flagged_by_name(tmp_path):

@@ -149,6 +149,8 @@ def test_curves_are_medians_over_seeds(read, board):
     seeds = np.array([read.curves[i].regret.to_numpy()[1:] for i in ids])
     np.testing.assert_allclose(line.y, np.median(seeds, axis=0), rtol=1e-12)
     np.testing.assert_allclose(line.high, np.quantile(seeds, 0.9, axis=0), rtol=1e-12)
+    low = np.maximum(np.quantile(seeds, 0.1, axis=0), chart.bottom)
+    np.testing.assert_allclose(line.low, low, rtol=1e-12)
     assert line.x[0] == 100 and line.until == 200_000  # step 0 has no place on a log axis
     rule = next(x for x in chart.lines if x.name == "msy")
     assert rule.until is None and rule.y.size == 1
@@ -220,6 +222,26 @@ def test_panels_draw_the_median_policy_on_one_scale(read, board):
         points = [tuple(map(float, p.split(","))) for p in panel.line.split()]
         assert len(points) == 101
         assert all(panels.TOP <= y <= panels.BOTTOM for _, y in points)
+
+
+def test_panels_show_median_and_middle_of_seeds(read, board):
+    ok = [r for r in read.records if r["trial"]["env"]["name"] == "AllenFishery"]
+    of_one = [r for r in ok if r["trial"]["agent"]["name"] == "ppo"]
+    for record, level in zip(of_one, (0.0, 1.0, 2.0, 3.0, 10.0), strict=True):
+        policy = {"x": [0.0, 1.0], "agent": [level, level], "oracle": [0.0, 10.0]}
+        of_one[of_one.index(record)] = {**record, "policy": policy}
+    drawn = panels.build(of_one, board, "AllenFishery")
+    assert drawn is not None
+    (panel,) = drawn.panels
+
+    def data(points):
+        ys = [float(p.split(",")[1]) for p in points.split()]
+        zero, ten = (float(p.split(",")[1]) for p in drawn.oracle.split())
+        return [10 * (y - zero) / (ten - zero) for y in ys]
+
+    assert data(panel.line) == pytest.approx([2.0, 2.0], abs=0.1)
+    assert data(panel.band) == pytest.approx([7.2, 7.2, 0.4, 0.4], abs=0.1)
+    assert len(drawn.without) == 11
 
 
 def test_titles_split():

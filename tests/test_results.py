@@ -1,4 +1,5 @@
 # mypy: allow-untyped-defs, allow-untyped-calls, allow-incomplete-defs
+import hashlib
 import json
 import subprocess
 import sys
@@ -99,7 +100,9 @@ def test_altered_files_are_damaged_failures(runs):
 def test_a_listed_file_outside_the_trial_is_not_trusted(runs):
     folder = trial(runs)
     result = json.loads((folder / "result.json").read_text())
-    result["files"]["../suite.json"] = result["files"]["metrics.parquet"]
+    other = runs / "suite.json"
+    digest = hashlib.sha256(other.read_bytes()).hexdigest()
+    result["files"]["../suite.json"] = {"size": other.stat().st_size, "sha256": digest}
     (folder / "result.json").write_text(json.dumps(result))
     assert not results.is_done(folder)
 
@@ -120,6 +123,50 @@ def test_copies_count_once_and_the_finished_one_wins(runs):
     (runs / "0-copy" / "metrics.parquet").write_bytes(b"")
     assert len(results.read(runs).records) == 12
     assert "damaged" not in statuses(runs)
+
+
+def test_trials_of_an_edited_suite_replace_older_ones(runs):
+    import os
+    import shutil
+
+    folder = trial(runs)
+    old = shutil.copytree(folder, runs / "older")
+    result = json.loads((old / "result.json").read_text())
+    result["trial"]["id"], result["score"] = "older", -7.0
+    (old / "result.json").write_text(json.dumps(result))
+    os.utime(old / "result.json", (1, 1))
+    table = results.load(runs)
+    assert len(table) == 12 and table.score.min() > -7
+    os.utime(old / "result.json", (9e9, 9e9))
+    assert results.load(runs).score.min() == -7
+    # but never one with another budget than the suite's
+    result["trial"]["steps"] += 1
+    (old / "result.json").write_text(json.dumps(result))
+    os.utime(old / "result.json", (9e9, 9e9))
+    assert results.load(runs).score.min() > -7
+
+
+def test_the_suite_says_which_trials_are_its_own(runs):
+    import shutil
+
+    folder = trial(runs)
+    other = shutil.copytree(folder, runs / "other")
+    result = json.loads((other / "result.json").read_text())
+    result["trial"]["id"], result["score"] = "other", -7.0
+    (other / "result.json").write_text(json.dumps(result))
+    suite = json.loads((runs / "suite.json").read_text())
+    suite["trials"] = ["other", "still to do"]
+    (runs / "suite.json").write_text(json.dumps(suite))
+    assert results.load(runs).score.min() == -7
+    assert results.read(runs).missing == 1
+
+
+def test_agents_that_the_suite_no_longer_has_are_shown_but_not_missed(runs):
+    suite = json.loads((runs / "suite.json").read_text())
+    suite["agents"].remove("sac")
+    (runs / "suite.json").write_text(json.dumps(suite))
+    read = results.read(runs)
+    assert read.suite["agents"] == ["gp-dp", "cbo", "sac"] and read.missing == 0
 
 
 def test_a_missing_or_broken_suite_is_made_up_from_the_trials(runs):

@@ -53,7 +53,7 @@ class Line:
     @property
     def label(self) -> str:
         """Its name, short enough for the margin of a chart."""
-        return fmt.visible(self.name, LABEL)
+        return fmt.short(self.name, LABEL)
 
 
 @dataclass(frozen=True)

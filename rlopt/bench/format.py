@@ -175,6 +175,15 @@ def visible(name: object, most: int | None = None) -> str:
     return text if most is None or len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
+def short(name: object, most: int) -> str:
+    """A name cut in the middle: beginnings are often alike, 'constant_e…t_tuned' is not."""
+    text = visible(name)
+    if len(text) <= most:
+        return text
+    tail = (most - 1) * 2 // 5
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def listed(names: list[str], most: int = 4) -> str:
     """'a, b and c'; 'a, b, c and 5 more' where the list is long."""
     if len(names) > most:

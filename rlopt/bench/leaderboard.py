@@ -61,6 +61,7 @@ class TaskScore:
         regret: median over seeds, in the task's unit
         regret_low: 10 % quantile over seeds
         regret_high: 90 % quantile over seeds
+        error: standard error of one trial's regret, median; 0 where it is exact
         learning: median regret while learning, nan where the agent does not learn
         n: finished trials
         failed: failed trials
@@ -73,6 +74,7 @@ class TaskScore:
     regret: float
     regret_low: float
     regret_high: float
+    error: float
     learning: float
     n: int
     failed: int
@@ -222,6 +224,7 @@ def _task(task: str, records: list[Result], scores: stats.Runs) -> TaskScore:
         regret=regret,
         regret_low=low,
         regret_high=high,
+        error=_median([number(r.get("regret_error")) for r in ok]),
         learning=_median([number(r.get("regret_while_learning")) for r in ok]),
         n=len(ok),
         failed=len(here) - len(ok),
@@ -231,7 +234,7 @@ def _task(task: str, records: list[Result], scores: stats.Runs) -> TaskScore:
 
 
 def _on(tasks: list[str]) -> str:
-    return fmt.listed([fmt.visible(t, 24) for t in tasks], 3)
+    return fmt.listed([fmt.short(t, 24) for t in tasks], 3)
 
 
 def _flags(row: Row, planned: int) -> tuple[Flag, ...]:
@@ -279,13 +282,14 @@ def _ranges(rows: list[Row], runs: dict[str, stats.Runs]) -> list[tuple[int, int
     """Best and worst place of each row: as far as the paired intervals do not separate it.
 
     Not transitive on purpose: a ~ b and b ~ c do not make a and c equal, so b may be "1–3"
-    between "1–2" and "2–3". A missing interval (one seed) settles nothing and unites nothing.
+    between "1–2" and "2–3". Differences too small to be shown order nobody either. A missing
+    interval (one seed) settles nothing and unites nothing.
     """
     ranges = [(i, i) for i in range(len(rows))]
     for i, row in enumerate(rows):
         for j in range(i + 1, len(rows)):
             difference = stats.paired_difference(runs[row.agent], runs[rows[j].agent])
-            if difference.separated or not difference.has_interval:
+            if difference.apart or not difference.has_interval:
                 break
             ranges[i] = ranges[i][0], j
             ranges[j] = min(ranges[j][0], i), max(ranges[j])
@@ -307,7 +311,7 @@ def _ranked(rows: list[Row], runs: dict[str, stats.Runs]) -> list[Row]:
     scored = sorted((r for r in rows if np.isfinite(r.score.value)), key=lambda r: -r.score.value)
     out = []
     for row, (best, worst) in zip(scored, _ranges(scored, runs), strict=True):
-        others = [fmt.visible(r.agent, 24) for r in scored[best : worst + 1] if r is not row]
+        others = [fmt.short(r.agent, 24) for r in scored[best : worst + 1] if r is not row]
         tie = (Flag("tie", f"tied with {fmt.listed(others, 3)}"),) if others else ()
         flags = (*(f for f in row.flags if f.warning), *tie)
         rest = tuple(f for f in row.flags if not f.warning)

@@ -232,7 +232,7 @@ def _learning(chart: RegretChart, line: Line) -> list[Figure]:
 def _labels(chart: RegretChart) -> list[Figure]:
     """Names at the right end, apart from each other, tied to their lines by a leader."""
     names = [
-        (safe(line.name, 18), line.end, INK if line.slot is not None else MUTED)
+        (safe(line.label), line.end, INK if line.slot is not None else MUTED)
         for line in chart.lines
     ]
     if math.isfinite(chart.nothing) and chart.nothing > 0:

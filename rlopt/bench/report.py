@@ -51,6 +51,7 @@ def _shade(x: float) -> str:
     """Class of a tile: blue in ten steps from 0 to 1, orange below 0."""
     if not math.isfinite(x):
         return "ex"
+    x = round(x, 2)  # as the number inside says: −0.001 is no warning
     if x < 0:
         return "n1" if x >= -0.25 else "n2"
     return f"q{min(9, int(x * 10))}"
@@ -106,7 +107,7 @@ def _environment() -> "Environment":
     }
     for name in ("score", "fine", "plus", "tile", "regret", "steps", "seconds", "long_time"):
         filters[name] = getattr(fmt, name)
-    env.filters |= {**filters, "visible": fmt.visible, "count": fmt.count}
+    env.filters |= {**filters, "visible": fmt.visible, "short": fmt.short, "count": fmt.count}
     return env
 
 

@@ -54,6 +54,7 @@ class SuiteInfo(TypedDict, total=False):
     versions: dict[str, str]
     machine: str
     hash: str
+    trials: list[str]
     agents: list[str]
     envs: list[str]
     seeds: list[int]
@@ -172,19 +173,14 @@ class Results:
         suite: suite.json, filled in from the trials where keys are missing
         records: one result per trial, failed and damaged ones included
         curves: trial id -> table with the columns step, regret, value
+        missing: how many trials of suite.json have left no result yet
     """
 
     folder: Path
     suite: SuiteInfo
     records: list[Result]
     curves: dict[str, "pd.DataFrame"] = field(default_factory=dict)
-
-    @property
-    def missing(self) -> int:
-        """How many trials of the suite have left no result yet."""
-        suite = self.suite
-        planned = len(suite["agents"]) * len(suite["envs"]) * len(suite["seeds"])
-        return max(0, planned - len(self.records))
+    missing: int = 0
 
 
 def number(x: Any) -> float:
@@ -302,9 +298,13 @@ def _names(records: list[Result], kind: str) -> list[str]:
     return [n for n in names if n != UNKNOWN]
 
 
-def _suite(runs: Path, records: list[Result]) -> SuiteInfo:
+def _read_suite(runs: Path) -> SuiteInfo:
+    """suite.json, empty where there is none."""
+    return cast(SuiteInfo, _json(runs / SUITE) or {})
+
+
+def _filled(runs: Path, given: SuiteInfo, records: list[Result]) -> SuiteInfo:
     """suite.json, with what is missing taken from the trials."""
-    given = cast(SuiteInfo, _json(runs / SUITE) or {})
     seeds = sorted({r["trial"]["seed"] for r in records if r["trial"]["seed"] >= 0})
     found: SuiteInfo = {
         "name": runs.resolve().name,
@@ -341,13 +341,44 @@ def _collect(runs: str | Path) -> tuple[Path, list[Result], dict[str, Path]]:
         raise ValueError(
             f"no trial in {folder} has a result; give the folder of a suite, runs/<suite>"
         )
-    ordered = sorted(records.values(), key=_order)
-    return folder, ordered, places
+    return folder, sorted(_current(folder, records, places), key=_order), places
+
+
+def _current(folder: Path, records: dict[str, Result], places: dict[str, Path]) -> Iterator[Result]:
+    """Without trials that an edited suite has replaced: same agent, env and seed, older."""
+    suite = _read_suite(folder)
+    planned = set(suite.get("trials", []))
+
+    def age(key: str) -> tuple[bool, bool, float]:
+        fits = records[key]["trial"]["steps"] == suite.get("steps")
+        return key in planned, fits, (places[key] / RESULT).stat().st_mtime
+
+    newest: dict[tuple[str, str, int], str] = {}
+    for key in sorted(records, key=age):
+        env, agent, seed, _ = _order(records[key])
+        if UNKNOWN in (env, agent):
+            yield records[key]
+        else:
+            newest[env, agent, seed] = key
+    yield from (records[key] for key in newest.values())
 
 
 def _order(record: Result) -> tuple[str, str, int, str]:
     trial = record["trial"]
     return trial["env"]["name"], trial["agent"]["name"], trial["seed"], trial["id"]
+
+
+def _missing(suite: SuiteInfo, records: list[Result]) -> int:
+    """How many of the trials that suite.json plans have left no result."""
+    if "trials" in suite:
+        return len(set(suite["trials"]) - {r["trial"]["id"] for r in records})
+    found = {_order(r)[:3] for r in records}
+    return sum(
+        (env, agent, seed) not in found
+        for env in suite.get("envs", [])
+        for agent in suite.get("agents", [])
+        for seed in suite.get("seeds", [])
+    )
 
 
 def read(runs: str | Path) -> Results:
@@ -373,7 +404,9 @@ def read(runs: str | Path) -> Results:
             curves[trial["id"]] = curve[["step", "regret", "value"]]
         except (OSError, ValueError, KeyError) as error:
             records[i] = _damaged(places[trial["id"]], trial, f"no curve ({error})")
-    return Results(folder, _suite(folder, records), records, curves)
+    suite = _read_suite(folder)
+    filled = _filled(folder, suite, records)
+    return Results(folder, filled, records, curves, _missing(suite, records))
 
 
 def load(runs: str | Path) -> "pd.DataFrame":

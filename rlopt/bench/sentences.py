@@ -13,7 +13,7 @@ LONGEST = 40
 
 
 def _name(row: "Row") -> str:
-    return fmt.visible(row.agent, LONGEST)
+    return fmt.short(row.agent, LONGEST)
 
 
 def _names(rows: Sequence["Row"], most: int = 4) -> list[tuple[str, bool]]:
@@ -66,7 +66,9 @@ def title(rows: Sequence["Row"], steps: Sequence["Step"]) -> "Sentence":
         last = fmt.score(first[-1].score.value)
         shown = f"scores {value} and {last}" if len(first) == 2 else f"scores {value} to {last}"
         parts = [*_names(first), (f" share first place: {shown}, {SCALE}. ", False)]
-        parts.append(("The seeds do not separate them.", False))
+        equal = steps[0].difference.separated and len(first) == 2
+        why = "They differ by less than 0.001." if equal else "The seeds do not separate them."
+        parts.append((why, False))
     elif not steps[0].difference.has_interval:
         parts = [(_name(winner), True), (f" scores highest, {value}, {SCALE}. ", False)]
         parts.append(("With one seed a task nothing shows how sure the order is.", False))
@@ -98,6 +100,10 @@ def tie(rows: Sequence["Row"], steps: Sequence["Step"]) -> "Sentence | None":
     if gap.low == gap.high == gap.value == 0:
         same = f"{shown(a)} and {shown(b)} score the same on every seed"
         return Sentence(((f"The first {several} share their place. ", True), (same + ".", False)))
+    if gap.separated:
+        close = f"{_name(a)} and {_name(b)} differ by {fmt.regret(gap.value, 2)} in score"
+        why = f"{close}, which is less than the numbers on this page resolve."
+        return Sentence(((f"The first {several} are as good as equal. ", True), (why, False)))
     parts = [
         (f"The order of the first {several} is not settled. ", True),
         (f"{shown(a)} and {shown(b)}, compared seed by seed, differ by ", False),

@@ -23,6 +23,9 @@ Runs = Mapping[tuple[str, int], float]
 REPLICATES = 2000
 SEED = 20_210_830
 LEVEL = 0.95
+# half a digit in the third decimal: what a page with three decimals shows as 0.000. Rules that
+# meet no chance have intervals of no width, so without it rounding errors would be an order.
+RESOLUTION = 0.0005
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Estimate:
     def separated(self) -> bool:
         """Whether the interval is known and leaves 0 out."""
         return self.has_interval and (self.low > 0 or self.high < 0)
+
+    @property
+    def apart(self) -> bool:
+        """Whether a difference of scores is both separated from 0 and large enough to be seen."""
+        return self.separated and abs(self.value) >= RESOLUTION
 
     @property
     def below_zero(self) -> bool:

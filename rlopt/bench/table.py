@@ -77,7 +77,7 @@ def _marks(row: Row) -> str:
 
 
 def _name(text: str) -> Text:
-    return Text(fmt.visible(text, NAME), style="bold", no_wrap=True, overflow="ellipsis")
+    return Text(fmt.short(text, NAME), style="bold", no_wrap=True, overflow="ellipsis")
 
 
 def _breakable(name: str) -> Text:
@@ -125,7 +125,7 @@ class TerminalTable:
 
     def _drawing(self, width: int) -> int:
         """Cells that are left for the whiskers; 0 where that is too few."""
-        names = [len(fmt.visible(r.agent, NAME)) for r in self.board.rows] + [10]
+        names = [len(fmt.short(r.agent, NAME)) for r in self.board.rows] + [10]
         spans = [len(fmt.interval(r.score.low, r.score.high)) for r in self.board.rows] + [13]
         used = 3 + 2 + 5 + 2 + max(names) + 2 + 6 + 2 + max(spans) + 2 + 2 + 7 + 2 + 7 + 2
         free = width - used
@@ -180,8 +180,8 @@ class TerminalTable:
         notes = []
         for step in board.steps:
             gap = step.difference
-            if gap.has_interval and not gap.separated:
-                names = f"{fmt.visible(step.upper, NAME)} − {fmt.visible(step.lower, NAME)}"
+            if gap.has_interval and not gap.apart:
+                names = f"{fmt.short(step.upper, NAME)} − {fmt.short(step.lower, NAME)}"
                 span = f"{fmt.fixed(gap.low, 3)} to {fmt.plus(gap.high)}"
                 notes.append(Text(f"=  {names}: {fmt.plus(gap.value)} ({span}, paired seeds)"))
         if board.failed:
@@ -189,7 +189,7 @@ class TerminalTable:
             text = f"▲  failed and left out: {', '.join(named[:8])}"
             notes.append(Text(text + (f" and {len(named) - 8} more" * (len(named) > 8)), RED))
         below = [
-            f"{fmt.visible(r.agent, NAME)}: {f.text}"
+            f"{fmt.short(r.agent, NAME)}: {f.text}"
             for r in board.rows
             for f in r.flags
             if f.kind in ("below", "incomplete")
