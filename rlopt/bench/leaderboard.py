@@ -67,6 +67,7 @@ class TaskScore:
         failed: failed trials
         seconds: median wall time of a trial [s]
         steps: median environment steps used to learn
+        measures: the environment's own, by name; median over seeds
     """
 
     task: str
@@ -80,6 +81,7 @@ class TaskScore:
     failed: int
     seconds: float
     steps: float
+    measures: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,14 @@ def _task(task: str, records: list[Result], scores: stats.Runs) -> TaskScore:
         failed=len(here) - len(ok),
         seconds=_median([number(r.get("seconds")) for r in ok]),
         steps=_median([number(r.get("steps")) for r in ok]),
+        measures=_measures(ok),
     )
+
+
+def _measures(ok: list[Result]) -> dict[str, float]:
+    told = [r.get("measures") or {} for r in ok]
+    names = dict.fromkeys(name for measures in told for name in measures)
+    return {name: _median([number(m.get(name)) for m in told]) for name in names}
 
 
 def _on(tasks: list[str]) -> str:

@@ -149,6 +149,7 @@ class Result(TypedDict, total=False):
     value: float | None
     optimum: float | None
     regret_while_learning: float | None
+    measures: dict[str, float]
     oracle: OracleInfo | None
     reference: ReferenceInfo | None
     task: TaskInfo | None

@@ -117,6 +117,7 @@ def _play(spec: TrialSpec, draft: Path, report: Reporter) -> dict[str, Any]:
         "value": final.value,
         "optimum": oracle.value.value,
         "regret_while_learning": while_learning,
+        "measures": func.measures(agent),
         "oracle": vars(oracle.value),
         "reference": {"agent": REFERENCE, "value": reference.value, "regret": reference.regret},
         "task": _task(spec, func),

@@ -71,6 +71,7 @@ class EnvView:
         total: finished and failed trials here
         panels: policies, None where there is nothing to draw
         failures: grouped
+        measures: names of the environment's own measures
     """
 
     name: str
@@ -88,6 +89,7 @@ class EnvView:
     total: int
     panels: panels.Panels | None
     failures: tuple[Failure, ...]
+    measures: tuple[str, ...]
 
 
 def split_title(title: str) -> tuple[str, str, str]:
@@ -206,4 +208,5 @@ def env_view(results: Results, board: Leaderboard, index: int) -> EnvView:
         total=len(here),
         panels=panels.build(ok, board, name),
         failures=failures(here),
+        measures=tuple(dict.fromkeys(name for _, t in rows for name in t.measures)),
     )

@@ -276,6 +276,10 @@ class FuncEnv:
         """The episode so far as a (height, width, 3) uint8 picture."""
         raise NotImplementedError(f"{type(self).__name__} draws no picture; use render_mode='ansi'")
 
+    def measures(self, agent: Agent) -> dict[str, float]:
+        """What people of the field ask of a policy besides its value, by name; for reports."""
+        return {}
+
     def policy_picture(self, agent: Agent) -> PolicyPicture | None:
         """The agent's policy beside the oracle's as curves for a report, or None."""
         return None

@@ -273,22 +273,24 @@ def solve_harvest(
 ) -> tuple[HarvestSolution, HarvestSolution]:
     """The optimum on about `nodes` nodes, and on half as many for an estimate of the grid error.
 
-    The coarse grid has a node at the deterministic optimum; its best escapement, polished on the
-    continuum, becomes a node of the fine grid.
+    Grids of a quarter, half and all nodes; each has a node at the best escapement of the one
+    before, polished on the continuum (the first at the deterministic optimum).
     """
-    first = problem.growth.reference_points(problem.gamma * _mean_factor(problem)).S_msy
-    coarse = solve_on_grid(problem, _grid(problem, (nodes + 1) // 2, first))
-    return solve_on_grid(problem, _grid(problem, nodes, polished_escapement(coarse))), coarse
+    best = problem.growth.reference_points(problem.gamma * _mean_factor(problem)).S_msy
+    solutions = []
+    for share in (4, 2, 1):
+        grid = Grid.through(
+            top=problem.top, nodes=nodes // share, cut=problem.extinct_below, hit=best
+        )
+        solutions.append(solve_on_grid(problem, grid))
+        best = polished_escapement(solutions[-1])
+    return solutions[2], solutions[1]
 
 
 def _mean_factor(problem: HarvestProblem) -> float:
     """E[x'] / f(s) where one unit of escapement is left: exact for multiplicative noises."""
     one = np.ones(1)
     return float(problem.noise.mean(one, one)[0])
-
-
-def _grid(problem: HarvestProblem, nodes: int, hit: float) -> Grid:
-    return Grid.through(top=problem.top, nodes=nodes, cut=problem.extinct_below, hit=hit)
 
 
 def polished_escapement(solution: HarvestSolution) -> float:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ACTIONS = ("fraction", "quota", "escapement")
 KOBE = np.array(["green", "orange", "yellow", "red"])  # 2 * overfished + overfishing
+COLLAPSE_YEARS = 50  # by which reports ask whether the stock has collapsed
 NEVER = 1e-300  # keeps a ratio to a zero reference finite
 
 
@@ -379,6 +380,21 @@ class Fishery(FuncEnv):
         from rlopt.envs.fishery.picture import draw
 
         return draw(episode_of(self, history))
+
+    def measures(self, agent: Agent) -> dict[str, float]:
+        """Exact P(collapse): the stock below its tipping point, or .1 B_MSY where it has none.
+
+        At the end of year 50 or of the task; nothing where a policy is no function of the stock.
+        """
+        if self.observation_noise is not None:
+            return {}
+        from rlopt.theory.dp import NODES, collapse_probability
+
+        years = min(self.horizon or COLLAPSE_YEARS, COLLAPSE_YEARS)
+        tip = self.growth.tipping_point
+        level = 0.1 * self.reference.B_msy if tip is None else tip
+        risk = collapse_probability(self, agent, self.x0, years, level, nodes=NODES)
+        return {f"P(collapse) in {years} years": risk}
 
     def policy_picture(self, agent: Agent) -> PolicyPicture:
         """Escapement against stock, in the first year."""

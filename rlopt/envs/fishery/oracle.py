@@ -163,7 +163,7 @@ def _result(
     start = np.array([fishery.x0])
     value = float(solution.value_at(start)[0])
     grid_error = abs(value - float(coarse.value_at(start)[0]))
-    tolerance = grid_error + solution.residual + 1e-12 * abs(value)
+    tolerance = grid_error + solution.residual + 1e-10 * abs(value)  # the last: rounding
     method = f"dynamic programme, {len(solution.grid.nodes)} points"
     if fishery.observation_noise is not None:
         everything = solution.evaluate(lambda x, year: np.zeros_like(x), start)
