@@ -13,17 +13,16 @@ policy ever exceeds the optimum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import optimize, sparse
+from scipy import optimize
 
 from rlopt.theory.grid import Grid
+from rlopt.theory.played import Escapement, Move, Played
 
-Escapement = Callable[[np.ndarray, int], np.ndarray]  # stocks (n,), year -> (n,) or (m, n)
 NODES = 751
 LONGEST = 20_000  # years of backward induction for an endless task whose penalty fades
 
@@ -206,66 +205,28 @@ class HarvestSolution:
         """Exact value of a memoryless policy from the stocks x, (n,) (notes, T5).
 
         Args:
-            escapement: (stocks, year) -> intended escapements, (n,), or (m, n) for a random policy
-                given by m equally likely answers. Above the stock: no harvest; below 0: a quota
-                above the stock, which matters only with implementation noise.
+            escapement: (stocks, year) -> intended escapements; see `Played`.
             x: (n,) stocks; the policy acts once exactly there, then on the grid.
         """
         kernel, problem, nodes = self.kernel, self.kernel.problem, self.grid.nodes
         years = problem.years()
-        if problem.horizon is None:
-            q = self._stationary(*self.operator(escapement, nodes, years))
-        else:
-            q = -nodes
+        played = Played(self.grid, problem.implementation, escapement, nodes)
+        q = self._stationary(played.in_year(years)) if problem.horizon is None else -nodes
         for year in range(years - 1, -1, -1):
             if year < years - 1 or problem.horizon is None:
-                operator, slope = self.operator(escapement, nodes, year + 1)
-                q = kernel.worth(nodes + operator @ q, slope)
+                move = played.in_year(year + 1)
+                q = kernel.worth(nodes + move.mix @ q, move.slope)
             q = q - kernel.penalty(year)
-        operator, _ = self.operator(escapement, x, 0)
-        return x + operator @ q
+        first = Played(self.grid, problem.implementation, escapement, x).in_year(0)
+        return x + first.mix @ q
 
-    def _stationary(self, operator: sparse.csr_array | np.ndarray, slope: float) -> np.ndarray:
+    def _stationary(self, move: Move) -> np.ndarray:
         """The worth q of a policy that is the same every year, penalty-free: one linear system."""
         kernel, nodes, gamma = self.kernel, self.grid.nodes, self.kernel.problem.gamma
         # V = x + A q and q = gamma (W V + slope excess) - s, hence (I - gamma A W) V = x + A (...).
-        system = np.eye(len(nodes)) - gamma * (operator @ kernel.weights)
-        constant = nodes + operator @ (gamma * slope * kernel.excess - nodes)
-        return kernel.worth(np.linalg.solve(system, constant), slope)
-
-    def operator(
-        self, escapement: Escapement, x: np.ndarray, year: int
-    ) -> tuple[sparse.csr_array | np.ndarray, float]:
-        """The policy as a matrix, q at nodes -> E[q(s)] at x, and the slope of V at the top."""
-        answers = np.atleast_2d(np.asarray(escapement(x, year), dtype=np.float64))
-        if answers.shape[1:] != x.shape or not np.isfinite(answers).all():
-            raise ValueError(
-                f"a policy must answer {x.shape[0]} stocks with as many finite escapements, "
-                f"got shape {answers.shape}"
-            )
-        noise = self.kernel.problem.implementation
-        # An escapement that no longer depends on the stock lands all that exceeds the grid.
-        slope = float(bool(np.all(answers[:, -1] == answers[:, -2]))) if len(x) > 1 else 0.0
-        if noise is None:
-            matrices = [self.grid.interpolation(np.clip(s, 0.0, x)) for s in answers]
-        else:
-            quotas = [np.maximum(x - s, 0.0) for s in answers]
-            matrices = [_noisy_interpolation(self.grid, noise, x, quota) for quota in quotas]
-        return sum(matrices[1:], matrices[0]) / len(matrices), slope
-
-
-def _noisy_interpolation(grid: Grid, noise: Any, x: np.ndarray, quota: np.ndarray) -> np.ndarray:
-    """Weights of E[q(s)] for s = max(0, x - eta quota) and a q that is linear between nodes.
-
-    The call price of s is a put price of the catch: (s - k)^+ = (x - k - eta quota)^+.
-    """
-    mean = noise.mean(quota, quota)[:, None]
-
-    def put(strike: np.ndarray) -> np.ndarray:
-        left = np.maximum(x[:, None] - strike, 0.0)
-        return np.maximum(left - mean + noise.call_price(quota[:, None], quota[:, None], left), 0.0)
-
-    return grid.expectation(put, np.ones(len(x)), 0)[0]
+        system = np.eye(len(nodes)) - gamma * (move.mix @ kernel.weights)
+        constant = nodes + move.mix @ (gamma * move.slope * kernel.excess - nodes)
+        return kernel.worth(np.linalg.solve(system, constant), move.slope)
 
 
 def solve_harvest(
@@ -415,23 +376,19 @@ def collapse_probability(
     weights, loss = kernel.rows(s)[0], kernel.loss_at(s)
     collapsed = (start <= max(threshold, lost)).astype(float)
     later = problem.noise.cdf(problem.growth(s), s, max(threshold, lost))  # of the last year
+    played = Played(kernel.grid, problem.implementation, escapement, s)
     for year in range(years - 1, 0, -1):
-        later = loss + weights @ _played(kernel, escapement, s, year, later)
-    probability = _played(kernel, escapement, start, 0, later) if years else collapsed
+        later = loss + weights @ _before(played.in_year(year), later)
+    if years:
+        first = Played(kernel.grid, problem.implementation, escapement, start).in_year(0)
+        probability = _before(first, later)
+    else:
+        probability = collapsed
     if ever:
         probability = np.maximum(probability, collapsed)
     return float(probability[0]) if np.ndim(x0) == 0 else probability
 
 
-def _played(
-    kernel: Kernel, escapement: Escapement, x: np.ndarray, year: int, later: np.ndarray
-) -> np.ndarray:
-    """Collapse probabilities at stocks x, from those at the escapements (1 at an empty sea)."""
-    solution = HarvestSolution(kernel, np.zeros((1, len(later))), 0.0)
-    answers, noise = np.atleast_2d(escapement(x, year)), kernel.problem.implementation
-    if noise is None:
-        emptied = (answers <= 0.0).mean(axis=0)
-    else:
-        quota = np.maximum(x - answers, 0.0)
-        emptied = (1.0 - noise.cdf(quota, quota, x * (1.0 - 1e-15))).mean(axis=0)
-    return solution.operator(escapement, x, year)[0] @ later + emptied * (1.0 - later[0])
+def _before(move: Move, later: np.ndarray) -> np.ndarray:
+    """Collapse probabilities at stocks, from those at the escapements; an empty sea stays empty."""
+    return np.clip(move.mix @ later + move.emptied * (1.0 - later[0]), 0.0, 1.0)

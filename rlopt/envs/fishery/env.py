@@ -18,7 +18,8 @@ from rlopt.theory.stock import Growth, Noise, ReferencePoints
 
 if TYPE_CHECKING:
     from rlopt.envs.fishery.oracle import HarvestOracle
-    from rlopt.theory.dp import Escapement, HarvestProblem
+    from rlopt.theory.dp import HarvestProblem
+    from rlopt.theory.played import Escapement
 
 ACTIONS = ("fraction", "quota", "escapement")
 KOBE = np.array(["green", "orange", "yellow", "red"])  # 2 * overfished + overfishing
@@ -384,13 +385,15 @@ class Fishery(FuncEnv):
     def measures(self, agent: Agent) -> dict[str, float]:
         """Exact P(collapse): the stock below its tipping point, or .1 B_MSY where it has none.
 
-        At the end of year 50 or of the task; nothing where a policy is no function of the stock.
+        At the end of year 50, or before the last harvest of a shorter task; nothing where a policy
+        is no function of the stock.
         """
         if self.observation_noise is not None:
             return {}
         from rlopt.theory.dp import NODES, collapse_probability
 
-        years = min(self.horizon or COLLAPSE_YEARS, COLLAPSE_YEARS)
+        last = COLLAPSE_YEARS if self.horizon is None else self.horizon - 1
+        years = min(last, COLLAPSE_YEARS)
         tip = self.growth.tipping_point
         level = 0.1 * self.reference.B_msy if tip is None else tip
         risk = collapse_probability(self, agent, self.x0, years, level, nodes=NODES)

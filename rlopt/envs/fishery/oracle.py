@@ -10,7 +10,8 @@ import numpy as np
 
 from rlopt.envs.core import Agent, Array, Oracle, OracleResult
 from rlopt.envs.fishery.env import Fishery, StockState
-from rlopt.theory.dp import Escapement, HarvestSolution, solve_harvest
+from rlopt.theory.dp import HarvestSolution, solve_harvest
+from rlopt.theory.played import Escapement
 
 QUANTILES = 101  # equally likely actions that stand for a random policy
 
@@ -120,19 +121,19 @@ def escapement_of(fishery: Fishery, policy: PolicyLike) -> Escapement:
     """A policy as (stocks (n,), year) -> intended escapements, (n,), or (m, n) for m answers.
 
     A quota above the stock shows as a negative escapement. An agent is asked once for all years of
-    a finite horizon.
+    a finite horizon; the years of an endless one share one array of answers.
     """
     if isinstance(policy, HarvestPolicy):
         return policy.escapement
     if not hasattr(policy, "predict"):
         return lambda x, year: policy(x)
     agent = policy
-    asked: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    asked: dict[int, tuple[np.ndarray, list[np.ndarray]]] = {}
 
     def escapement(x: np.ndarray, year: int) -> np.ndarray:
         if id(x) not in asked:
             # x is kept too: an id is only unique while its array lives.
-            asked[id(x)] = x, _answers(agent, fishery, x)
+            asked[id(x)] = x, list(_answers(agent, fishery, x))
         table = asked[id(x)][1]
         return table[min(year, len(table) - 1)]
 
