@@ -110,12 +110,13 @@ class Grid:
         return low + fraction * (values.take(index + 1) - low)
 
     def interpolation(self, x: np.ndarray) -> sparse.csr_array:
-        """The matrix A with A @ values = interpolate(values, x), for x of shape (n,)."""
+        """The matrix A with A @ values = mean over m of interpolate(values, x[m]), x (m, n)."""
+        m, n = x.shape
         index, fraction = self.cell(x)
-        rows = np.arange(len(x)).repeat(2)
-        columns = np.stack([index, index + 1], axis=1).ravel()
-        weights = np.stack([1.0 - fraction, fraction], axis=1).ravel()
-        return sparse.csr_array((weights, (rows, columns)), shape=(len(x), len(self.nodes)))
+        rows = np.tile(np.arange(n), 2 * m)
+        columns = np.stack([index, index + 1]).ravel()
+        weights = np.stack([1.0 - fraction, fraction]).ravel() / m
+        return sparse.csr_array((weights, (rows, columns)), shape=(n, len(self.nodes)))
 
     def expectation(
         self, price: Price, survival: np.ndarray, first: int

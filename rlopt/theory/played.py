@@ -69,13 +69,13 @@ class Played:
             )
         slope = float(len(x) > 1 and bool((s[:, -1] == s[:, -2]).all()))
         if noise is None:
-            mixes = [self.grid.interpolation(left) for left in np.clip(s, 0.0, x)]
-            return Move(_mean(mixes), slope, (s <= 0.0).mean(axis=0))
+            mix = self.grid.interpolation(np.clip(s, 0.0, x))
+            return Move(mix, slope, (s <= 0.0).mean(axis=0))
         quotas = np.maximum(x - s, 0.0)
-        mixes = [self._noisy(quota) for quota in quotas]
+        noisy = np.mean([self._noisy(quota) for quota in quotas], axis=0)
         # Just below x, so that a catch of exactly x counts as all of it.
         caught = noise.cdf(quotas, quotas, x * (1.0 - 1e-15))
-        return Move(_mean(mixes), slope, 1.0 - caught.mean(axis=0))
+        return Move(noisy, slope, 1.0 - caught.mean(axis=0))
 
     def _noisy(self, quota: np.ndarray) -> np.ndarray:
         """Weights of s = max(0, x - eta quota).
@@ -91,7 +91,3 @@ class Played:
             return np.maximum(price, 0.0)
 
         return self.grid.expectation(put, np.ones(len(quota)), 0)[0]
-
-
-def _mean(mixes: list[Any]) -> Any:
-    return sum(mixes[1:], mixes[0]) / len(mixes)
