@@ -10,10 +10,11 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
-from rlopt.envs.core import Agent, FuncEnv, FunctionAgent, as_path, policy
+from rlopt.envs.core import Agent, FixedAgent, FuncEnv, FunctionAgent, as_path, policy
 
 __all__ = [
     "Agent",
+    "FixedAgent",
     "FunctionAgent",
     "LearnerAgent",
     "OnlineLearner",
@@ -44,7 +45,7 @@ def func_env(env: Any) -> FuncEnv:
     return func
 
 
-class Rule:
+class Rule(FixedAgent):
     """Base of agents without anything to learn, determined by the environment and parameters.
 
     Subclasses set `name` and `parameters` (JSON numbers) and define `act`.
@@ -54,7 +55,6 @@ class Rule:
     """
 
     name: str
-    learns = False
 
     def __init__(self, env: Any) -> None:
         self.func: Any = func_env(env)
@@ -63,12 +63,6 @@ class Rule:
     def act(self, observation: np.ndarray) -> np.ndarray:
         """Observations (n, *obs) -> actions (n, *act)."""
         raise NotImplementedError(f"{type(self).__name__} must define act(observation)")
-
-    def learn(
-        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
-    ) -> Self:
-        """Nothing to learn."""
-        return self
 
     def predict(
         self,
@@ -141,7 +135,7 @@ def needed(learner: str, **answers: Any) -> None:
         )
 
 
-class LearnerAgent:
+class LearnerAgent(FixedAgent):
     """An online learner as an Agent: its state travels through `predict`'s state.
 
     Each observation holds the answers to the action before it. Learning happens while acting, so
@@ -152,20 +146,12 @@ class LearnerAgent:
         answers: observations (n, *obs) -> keyword arguments of `tell` (loss, gradient, hint, ...).
     """
 
-    learns = False
-
     def __init__(
         self,
         make: Callable[[int], OnlineLearner],
         answers: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     ) -> None:
         self.make, self.answers = make, answers
-
-    def learn(
-        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
-    ) -> Self:
-        """Nothing to do: a learner learns while it acts."""
-        return self
 
     def predict(
         self,
@@ -193,15 +179,6 @@ class LearnerAgent:
                 learner.load_state_dict({key: _rows(rows, fresh[key], told[key]) for key in told})
         x = learner.ask()
         return x, {"learner": learner.state_dict(), "played": x}
-
-    def save(self, path: Any) -> None:
-        """Refused: nothing is learnt between episodes."""
-        raise TypeError("a LearnerAgent holds code and no knowledge; make it again instead")
-
-    @classmethod
-    def load(cls, path: Any, env: Any = None) -> Self:
-        """Refused, as `save`."""
-        raise TypeError("a LearnerAgent holds code and no knowledge; make it again instead")
 
 
 def _rows(rows: np.ndarray, fresh: np.ndarray, told: np.ndarray) -> np.ndarray:

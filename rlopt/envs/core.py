@@ -88,15 +88,13 @@ class Agent(Protocol):
         """Read what `save` wrote."""
 
 
-class FunctionAgent:
-    """A memoryless policy given as a function of the observations; it has nothing to learn.
+class FixedAgent:
+    """Base of agents that have nothing to learn beforehand: subclasses define `predict`.
 
-    Args:
-        function: (batch, *obs) -> (batch, *act).
+    They hold code and no knowledge, so that saving is refused unless a subclass knows better.
     """
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function = function
+    learns: ClassVar[bool] = False
 
     def learn(
         self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
@@ -111,19 +109,42 @@ class FunctionAgent:
         episode_start: Any = None,
         deterministic: bool = False,
     ) -> tuple[Any, Any]:
-        """Apply the function."""
-        return self.function(observation), state
+        """Observations (batch, *obs) -> actions (batch, *act) and the recurrent state."""
+        raise NotImplementedError(f"{type(self).__name__} must define predict(observation, ...)")
 
     def save(self, path: Any) -> None:
-        """Refused: code is not data."""
-        raise TypeError("a policy made from a function cannot be saved; save the function's module")
+        """Refused.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{type(self).__name__} has learnt nothing to save: make it again instead")
 
     @classmethod
     def load(cls, path: Any, env: Any = None) -> Self:
-        """Refused: code is not data."""
-        raise TypeError(
-            "a policy made from a function cannot be loaded; call policy(function) again"
-        )
+        """Refused, as `save`."""
+        raise TypeError(f"{cls.__name__} has nothing to load: make it again instead")
+
+
+class FunctionAgent(FixedAgent):
+    """A memoryless policy given as a function of the observations.
+
+    Args:
+        function: (batch, *obs) -> (batch, *act).
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function = function
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[Any, Any]:
+        """Apply the function."""
+        return self.function(observation), state
 
 
 def policy(function: Callable[[Any], Any]) -> FunctionAgent:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
-from rlopt.envs.core import Agent, Array, Oracle, OracleResult
+from rlopt.envs.core import Agent, Array, FixedAgent, Oracle, OracleResult
 from rlopt.envs.fishery.env import Fishery, StockState
 from rlopt.theory.dp import HarvestSolution, solve_harvest
 from rlopt.theory.played import Escapement
@@ -68,7 +68,7 @@ class HarvestOracle(Oracle):
         return x
 
 
-class HarvestPolicy:
+class HarvestPolicy(FixedAgent):
     """Plays the best escapement of a solved fishery.
 
     Where the best escapement depends on a year that the observation does not show (a fading
@@ -82,12 +82,6 @@ class HarvestPolicy:
     def escapement(self, x: np.ndarray, year: int | np.ndarray) -> np.ndarray:
         """Stocks (n,) -> escapements (n,)."""
         return self.solution.escapement(x, year)
-
-    def learn(
-        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
-    ) -> Self:
-        """Nothing to learn."""
-        return self
 
     def predict(
         self,
@@ -106,15 +100,6 @@ class HarvestPolicy:
             year, state = state, state + 1.0
         action = self.fishery.action_for(stock, self.escapement(stock, year))
         return (action if np.ndim(observation) == 2 else action[0]), state
-
-    def save(self, path: Any) -> None:
-        """Refused: the oracle is solved anew from the environment in a moment."""
-        raise TypeError("the oracle's policy is not saved: make('oracle', env) solves it again")
-
-    @classmethod
-    def load(cls, path: Any, env: Any = None) -> Self:
-        """Refused, as `save`."""
-        raise TypeError("the oracle's policy is not loaded: make('oracle', env) solves it again")
 
 
 def escapement_of(fishery: Fishery, policy: PolicyLike) -> Escapement:
