@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -71,11 +72,11 @@ def run_trial(spec: TrialSpec, folder: Path, report: Reporter) -> dict[str, Any]
     except OSError as error:
         raise StorageError(error.errno, error.strerror, str(folder)) from error
     try:
-        record = _play(spec, draft, report)
+        record = json.loads(json.dumps(_play(spec, draft, report), default=_plain))
     except StorageError:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    except Exception as error:  # any failure of an environment or agent is a result
+    except (Exception, SystemExit) as error:  # any failure of an environment or agent is a result
         record = _failure(spec, error)
     record["seconds"] = time.perf_counter() - began
     record["cpu_seconds"] = time.process_time() - cpu_began
@@ -129,7 +130,14 @@ def _play(spec: TrialSpec, draft: Path, report: Reporter) -> dict[str, Any]:
     }
 
 
-def _failure(spec: TrialSpec, error: Exception) -> dict[str, Any]:
+def _plain(thing: Any) -> Any:
+    """Numpy's numbers and arrays as JSON has them."""
+    if hasattr(thing, "tolist"):
+        return thing.tolist()
+    raise TypeError(f"a result holds numbers and text, got {type(thing).__name__}: {thing!r}")
+
+
+def _failure(spec: TrialSpec, error: BaseException) -> dict[str, Any]:
     return {
         "status": "failed",
         "trial": spec.record(),
@@ -188,8 +196,14 @@ def _finish(draft: Path, place: Path, record: dict[str, Any]) -> None:
     for path in draft.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    shutil.rmtree(place, ignore_errors=True)  # an earlier failure, or a damaged result
-    os.replace(draft, place)
+    for last in (False, False, True):
+        shutil.rmtree(place, ignore_errors=True)  # an earlier failure, or a damaged result
+        try:
+            os.replace(draft, place)
+            return
+        except OSError as error:  # another run of the suite has just put the same result there
+            if last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _seal(path: Path) -> dict[str, Any]:
