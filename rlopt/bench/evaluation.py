@@ -37,6 +37,14 @@ def evaluate(func: FuncEnv, oracle: Oracle, agent: Agent, seed: int) -> Evaluati
     return simulate(func, oracle, agent, seed)
 
 
+def _seeds(seed: int) -> list[int]:
+    """A seed an episode: two trials share none, and no trial is judged on the noise it learnt on.
+
+    (An environment seeded with s seeds its copies s, s + 1, ...)
+    """
+    return [int(s) for s in np.random.SeedSequence((seed, EPISODES)).generate_state(EPISODES)]
+
+
 def simulate(func: FuncEnv, oracle: Oracle, agent: Agent, seed: int) -> Evaluation:
     """Mean discounted regret over episodes (the returns' where the oracle has no step regret).
 
@@ -44,7 +52,7 @@ def simulate(func: FuncEnv, oracle: Oracle, agent: Agent, seed: int) -> Evaluati
     smaller variance.
     """
     env = FuncVectorEnv(func, EPISODES, autoreset_mode="next_step")
-    observation, _ = env.reset(seed=seed)
+    observation, _ = env.reset(seed=_seeds(seed))
     alive, totals = np.ones(EPISODES, bool), np.zeros((2, EPISODES))  # regret, return
     state: Any = None
     start = np.ones(EPISODES, bool)
