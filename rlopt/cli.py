@@ -83,7 +83,7 @@ def run(
     from rlopt.bench.display import Display
     from rlopt.bench.runner import RunError, run_suite
 
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = _cores() if workers is None else workers
     if workers < 1:
         _fail(f"--workers must be at least 1, got {workers}")
     try:
@@ -117,6 +117,13 @@ def doctor() -> None:
 
     if not examine():
         raise typer.Exit(1)
+
+
+def _cores() -> int:
+    """Cores that this process may use: a container or a batch job has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _show(folder: Path) -> None:
