@@ -11,7 +11,6 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
@@ -97,15 +96,15 @@ def _play(spec: TrialSpec, draft: Path, report: Reporter) -> dict[str, Any]:
     agent = make(spec.agent["agent"], func, seed=spec.seed, **spec.agent["kwargs"])
     learns = getattr(agent, "learns", True)
     curve: list[tuple[int, Evaluation]] = []
-    while_learning = None
+    while_learning, steps = None, 0
     if learns:
         from rlopt.bench.learning import learn
 
-        while_learning = learn(agent, spec, func, oracle, curve, report)
+        while_learning, steps = learn(agent, spec, func, oracle, curve, report)
     final = evaluate(func, oracle, agent, spec.seed)
     if not isfinite(final.regret):
         raise FloatingPointError(f"the policy's value is {final.value}: regret is not a number")
-    curve.append((spec.steps if learns else 0, final))
+    curve.append((steps, final))
     reference = evaluate(func, oracle, make(REFERENCE, func), spec.seed)
     _write(draft, agent, curve)
     picture = func.policy_picture(agent)
@@ -124,7 +123,7 @@ def _play(spec: TrialSpec, draft: Path, report: Reporter) -> dict[str, Any]:
         "agent_note": first_line(agent),
         "baseline": not learns,
         "learned": learns,
-        "steps": spec.steps if learns else 0,
+        "steps": steps,
         "policy": None if picture is None else vars(picture),
         "error": None,
     }
@@ -181,8 +180,10 @@ def _write(draft: Path, agent: Any, curve: list[tuple[int, Evaluation]]) -> None
     try:
         frame = pd.DataFrame(rows, columns=["step", "regret", "value"])
         frame.to_parquet(draft / "metrics.parquet", compression="zstd")
-        with suppress(TypeError):  # what cannot be saved is made again from its environment
+        try:
             agent.save(draft / "model.zip")
+        except TypeError:  # what cannot be saved is made again from its environment
+            (draft / "model.zip").unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(error.errno, error.strerror, str(draft)) from error
 
