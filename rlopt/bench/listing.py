@@ -13,7 +13,8 @@ from rlopt.envs.registry import ENVIRONMENTS
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
+    table.add_column(columns[0], no_wrap=True)  # a name is for copying
+    for column in columns[1:]:
         table.add_column(column, overflow="fold")
     return table
 
