@@ -12,6 +12,8 @@ import typer
 
 # Everything heavy is imported inside the commands: `rlopt --help` answers at once.
 
+RUNS = Path("runs")
+
 app = typer.Typer(
     name="rlopt",
     help="""A gym in which every task has an exact oracle and every score is regret.
@@ -72,7 +74,7 @@ def run(
     ] = None,
     runs: Annotated[
         Path, typer.Option("--runs", help="Where results go, in a folder named like the suite.")
-    ] = Path("runs"),
+    ] = RUNS,
 ) -> None:
     """Run a suite: every agent on every task with every seed, then show the leaderboard.
 
@@ -92,6 +94,8 @@ def run(
         _fail(str(error))
     folder = runs / loaded.name
     command = f"rlopt run {shlex.quote(str(suite))}"
+    if runs != RUNS:
+        command += f" --runs {shlex.quote(str(runs))}"
     try:
         with Display(loaded, folder, workers) as display:
             run_suite(loaded, folder, workers=workers, command=command, changed=display.update)

@@ -157,7 +157,10 @@ def test_results_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(runners, "_run_all", stop)
     code, _, err = call("run", suite, "--runs", str(tmp_path), "--workers", "1")
     assert code == 130
-    assert err.startswith("rlopt: stopped; what is finished is kept, go on with: rlopt run ")
+    assert err == (
+        "rlopt: stopped; what is finished is kept, go on with: "
+        f"rlopt run {suite} --runs {tmp_path}\n"
+    )
 
 
 def test_run_resume_and_report(tmp_path: Path) -> None:
@@ -173,6 +176,7 @@ def test_run_resume_and_report(tmp_path: Path) -> None:
     code, out, err = call(*arguments)  # resumes: nothing to do
     assert (code, err) == (0, "")
     assert "constant_quota" in out
+    assert f"rlopt run {suite} --runs '{runs}'" in " ".join(out.split())
     assert (runs / "small" / "leaderboard.csv").read_bytes() == before
     (runs / "small" / "leaderboard.csv").unlink()
     code, out, err = call("report", str(runs / "small"))
