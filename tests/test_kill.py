@@ -120,3 +120,30 @@ def test_killed_five_times_and_resumed(
     assert finished(killed) == TRIALS
     assert {place: place.stat().st_mtime_ns for place in kept} == kept
     assert not list(killed.glob(".*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads the process table of Linux")
+def test_interrupted_by_hand(
+    tmp_path: Path, command: list[str], environment: dict[str, str]
+) -> None:
+    """Ctrl-C, which every process of a terminal gets: one line, nobody and nothing half-done left."""
+    process = subprocess.Popen(
+        [*command, str(tmp_path / "runs")],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    folder = tmp_path / "runs" / "small"
+    deadline = time.monotonic() + 60.0
+    while not finished(folder) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.startswith("rlopt: stopped; what is finished is kept, go on with: rlopt run ")
+    assert err.count("\n") == 1
+    assert 0 < finished(folder) < TRIALS
+    assert not list(folder.glob(".*"))
+    assert not members(process.pid)

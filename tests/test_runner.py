@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 import strangers
 
-from rlopt.bench import load, trial
+from rlopt.bench import load, runner, trial
 from rlopt.bench.config import Suite, TrialSpec
 from rlopt.bench.results import is_done, read_result
 from rlopt.bench.runner import Progress, RunError, run_suite
@@ -209,6 +210,17 @@ def test_only_what_a_dead_process_left_is_cleared(tmp_path: Path) -> None:
     }
 
 
+def test_a_process_that_nobody_collected_is_dead(tmp_path: Path) -> None:
+    child = subprocess.Popen(["true"])
+    deadline = time.monotonic() + 10.0
+    while runner._alive(str(child.pid)) and time.monotonic() < deadline:
+        time.sleep(0.01)  # it ends, and as nobody waits for it, its number stays taken
+    os.kill(child.pid, 0)
+    assert not runner._alive(str(child.pid))
+    assert child.wait() == 0
+    assert runner._alive(str(os.getpid()))
+
+
 def test_failures_stay_small_and_are_tried_again(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     agents = [does("raise", once=str(mark)), does("leave"), does("nan"), does("half"), CALM]
@@ -399,6 +411,4 @@ def test_a_program_keeps_its_own_children_and_threads(
 
 
 def _sleep() -> None:
-    import time
-
     time.sleep(60)

@@ -147,7 +147,11 @@ def _alive(pid: str) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    try:  # where nobody collects the orphans, a killed worker stays in the process table
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, UnicodeDecodeError):
+        return True
+    return state not in "ZX"
 
 
 def _run_all(todo: list[TrialSpec], folder: Path, workers: int, progress: Progress) -> None:
