@@ -126,7 +126,7 @@ def test_killed_five_times_and_resumed(
 def test_interrupted_by_hand(
     tmp_path: Path, command: list[str], environment: dict[str, str]
 ) -> None:
-    """Ctrl-C, which every process of a terminal gets: one line, nobody and nothing half-done left."""
+    """Ctrl-C, which a whole terminal gets: one line, nobody left, nothing half-done."""
     process = subprocess.Popen(
         [*command, str(tmp_path / "runs")],
         env=environment,
