@@ -89,8 +89,9 @@ class Display:
             table.add_row(*self._task(env.label, progress))
         ended = self._ended(progress)
         bar = ProgressBar(total=len(self.specs), completed=ended, width=20)
-        table.add_row("  all", bar, *self._count(ended, len(self.specs)), self._clock(ended), "")
-        return Group(Text(), table, Text(), *self._now(progress), *self._failures(progress))
+        table.add_row("  all", bar, *self._count(ended, len(self.specs)))
+        lines = (Text(f"  {self._clock(ended)}"), *self._now(progress), *self._failures(progress))
+        return Group(Text(), table, *lines)
 
     def _task(self, label: str, progress: Progress) -> tuple[RenderableType, ...]:
         ids = [spec_id for spec_id, spec in self.specs.items() if spec.env["name"] == label]
@@ -103,7 +104,7 @@ class Display:
         bar = ProgressBar(total=len(ids), completed=len(records), width=20)
         trouble = Text(f"▲ {failed} failed", "red") if failed else Text()
         return (
-            f"  {label}",
+            Text(f"  {label}", overflow="ellipsis", no_wrap=True),  # a name is no markup
             bar,
             *self._count(len(records), len(ids)),
             state,
@@ -127,7 +128,8 @@ class Display:
         lines = []
         for record in progress.failed[-SHOWN:]:
             spec, error = self.specs[record["trial"]["id"]], record["error"]
-            lines.append(Text(f"  ▲ {spec.title}   {error['type']}: {error['message']}", "red"))
+            why = f"{error['type']}: {error['message']}".splitlines()[0]
+            lines.append(Text(f"  ▲ {spec.title}   {why}", "red"))
             place = self.folder / spec.id / "result.json"
             lines.append(Text(f"    traceback in {place}; the next run tries it again", "dim"))
         return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gymnasium
 from rich.table import Table
+from rich.text import Text
 
 from rlopt.agents.registry import factory, names
 from rlopt.bench import format as fmt
@@ -53,5 +54,5 @@ def agents() -> Table:
     for name in names():
         made = factory(name)
         about = (made.__doc__ or "").strip().partition("\n")[0]
-        table.add_row(name, about)
+        table.add_row(name, Text(about))
     return table
