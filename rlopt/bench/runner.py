@@ -28,7 +28,6 @@ from rlopt.bench.results import is_done, number, read_result
 from rlopt.bench.trial import lost, run_trial, versions
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PATIENCE = 5.0  # seconds for a worker to leave
 # what write_text, run_trial and _prepare write until it is complete; the last part is the process
 DRAFT = re.compile(r"\.(?:[0-9a-f]{16}|probe|\w+\.\w+\.\w+)\.(\d+)")
 DEAD_AT_START = (
@@ -206,12 +205,10 @@ def _run_pool(
                         broken = True
                 progress.changed(progress)
         except BaseException:
-            workers_left = [p for p in multiprocessing.active_children() if p not in others]
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in workers_left:
-                process.terminate()
-            for process in workers_left:
-                process.join(PATIENCE)
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+            pool.shutdown(cancel_futures=True)  # returns when they are gone
             raise
     running = [spec for spec in todo if spec.id in progress.running]
     progress.running.clear()
@@ -275,8 +272,13 @@ def _leave_with(parent: Any) -> None:
 
 
 def _work(spec: TrialSpec, folder: Path) -> dict[str, Any]:
+    """Run a trial in a worker; the long parts of its record stay in its folder.
+
+    A worker killed while it sends more than the pipe takes at once would leave the parent waiting.
+    """
     _channel.put((spec.id, 0))
-    return run_trial(spec, folder, lambda steps: _channel.put((spec.id, steps)))
+    record = run_trial(spec, folder, lambda steps: _channel.put((spec.id, steps)))
+    return record | {"policy": None}
 
 
 def _facts(suite: Suite, command: str) -> dict[str, Any]:
