@@ -12,6 +12,8 @@ import typer
 
 # Everything heavy is imported inside the commands: `rlopt --help` answers at once.
 
+RUNS = Path("runs")
+
 app = typer.Typer(
     name="rlopt",
     help="""A gym in which every task has an exact oracle and every score is regret.
@@ -72,7 +74,7 @@ def run(
     ] = None,
     runs: Annotated[
         Path, typer.Option("--runs", help="Where results go, in a folder named like the suite.")
-    ] = Path("runs"),
+    ] = RUNS,
 ) -> None:
     """Run a suite: every agent on every task with every seed, then show the leaderboard.
 
@@ -83,7 +85,7 @@ def run(
     from rlopt.bench.display import Display
     from rlopt.bench.runner import RunError, run_suite
 
-    workers = (os.cpu_count() or 1) if workers is None else workers
+    workers = _cores() if workers is None else workers
     if workers < 1:
         _fail(f"--workers must be at least 1, got {workers}")
     try:
@@ -92,6 +94,8 @@ def run(
         _fail(str(error))
     folder = runs / loaded.name
     command = f"rlopt run {shlex.quote(str(suite))}"
+    if runs != RUNS:
+        command += f" --runs {shlex.quote(str(runs))}"
     try:
         with Display(loaded, folder, workers) as display:
             run_suite(loaded, folder, workers=workers, command=command, changed=display.update)
@@ -117,6 +121,13 @@ def doctor() -> None:
 
     if not examine():
         raise typer.Exit(1)
+
+
+def _cores() -> int:
+    """Cores that this process may use: a container or a batch job has fewer than the machine."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _show(folder: Path) -> None:

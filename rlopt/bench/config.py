@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 Kwargs = dict[str, float | int | str | bool | None]
 
@@ -53,7 +61,7 @@ class AgentEntry(_Part):
 
     agent: str
     name: str = ""
-    kwargs: dict[str, Any] = {}
+    kwargs: dict[str, JsonValue] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -102,7 +110,7 @@ class Suite(_Part):
         steps: environment steps that learning agents may take.
     """
 
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$")
+    name: str = Field(min_length=1, pattern=r"^\w[\w.-]*$")
     description: str = ""
     imports: tuple[str, ...] = ()
     envs: tuple[EnvEntry, ...] = Field(min_length=1)
@@ -128,6 +136,8 @@ class Suite(_Part):
                 raise ValueError(f"{kind}: {twice[0]!r} appears twice; give each its own name")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: a seed appears twice in {list(self.seeds)}")
+        if min(self.seeds) < 0:
+            raise ValueError(f"seeds: must be >= 0, got {min(self.seeds)}")
         return self
 
     def trials(self) -> list[TrialSpec]:
@@ -164,7 +174,7 @@ def load_suite(path: str | Path) -> Suite:
         raise SuiteError(f"cannot read {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SuiteError(f"cannot read {path}: it is not UTF-8 text") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SuiteError(f"{path} is not valid YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise SuiteError(f"{path} must hold keys and values, got {type(content).__name__}")
@@ -185,8 +195,8 @@ def _check_names(suite: Suite, path: Path) -> None:
     for module in suite.imports:
         try:
             import_module(module)
-        except ImportError as error:
-            raise SuiteError(f"{path}: imports: {error}") from error
+        except Exception as error:  # another's module may fail as it likes
+            raise SuiteError(f"{path}: imports: {module}: {_one_line(error)}") from error
     for agent in suite.agents:
         if agent.agent not in names():
             raise SuiteError(f"{path}: unknown agent {agent.agent!r}{_hint(agent.agent, names())}")
@@ -196,8 +206,8 @@ def _check_names(suite: Suite, path: Path) -> None:
             raise SuiteError(f"{path}: unknown environment {env.id!r}{hint}")
         try:
             make_env(env.id, dict(env.kwargs))
-        except (TypeError, ValueError) as error:
-            raise SuiteError(f"{path}: {env.label}: {error}") from error
+        except Exception as error:  # another's environment may fail as it likes
+            raise SuiteError(f"{path}: {env.label}: {_one_line(error)}") from error
 
 
 def _hint(name: str, known: list[str]) -> str:
@@ -220,10 +230,14 @@ def _explain(error: ValidationError) -> str:
     return f"unknown key {where!r}{_hint(key, allowed)} (allowed: {', '.join(allowed)})"
 
 
-def _one_line(error: yaml.YAMLError) -> str:
+def _one_line(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    if mark:
+        return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
+    # the words of an ImportError or ValueError stand alone, those of a KeyError do not
+    known = isinstance(error, yaml.YAMLError | ImportError | TypeError | ValueError)
+    return str(problem) if known and problem else f"{type(error).__name__}: {problem}"
 
 
 def _digest(content: Any, digits: int) -> str:

@@ -31,7 +31,7 @@ class Display:
         self.specs = {spec.id: spec for spec in suite.trials()}
         self.began, self.before = time.monotonic(), -1
         self.live = Live(console=self.console, auto_refresh=False, transient=False)
-        self._spoke = 0.0
+        self._spoke = -QUIET
 
     def __enter__(self) -> Self:
         suite = self.suite
@@ -60,12 +60,16 @@ class Display:
             self.before = len(progress.done)
         if self.console.is_terminal:
             self.live.update(self._picture(progress), refresh=True)
-        elif time.monotonic() - self._spoke > QUIET or len(progress.done) == len(self.specs):
+        elif time.monotonic() - self._spoke > QUIET or self._ended(progress) == len(self.specs):
             self._spoke = time.monotonic()
             self.console.print(self._summary(progress), soft_wrap=True)
 
+    @staticmethod
+    def _ended(progress: Progress) -> int:
+        return len(progress.done) + len(progress.failed)
+
     def _summary(self, progress: Progress) -> Text:
-        ended, total = len(progress.done) + len(progress.failed), len(self.specs)
+        ended, total = self._ended(progress), len(self.specs)
         line = Text(f"  {ended}/{total}  {self._clock(ended)}")
         if progress.failed:
             line.append(f"   ▲ {len(progress.failed)} failed", "red")
@@ -83,10 +87,11 @@ class Display:
         table = Table.grid(padding=(0, 2))
         for env in self.suite.envs:
             table.add_row(*self._task(env.label, progress))
-        ended = len(progress.done) + len(progress.failed)
+        ended = self._ended(progress)
         bar = ProgressBar(total=len(self.specs), completed=ended, width=20)
-        table.add_row("  all", bar, *self._count(ended, len(self.specs)), self._clock(ended), "")
-        return Group(Text(), table, Text(), *self._now(progress), *self._failures(progress))
+        table.add_row("  all", bar, *self._count(ended, len(self.specs)))
+        lines = (Text(f"  {self._clock(ended)}"), *self._now(progress), *self._failures(progress))
+        return Group(Text(), table, *lines)
 
     def _task(self, label: str, progress: Progress) -> tuple[RenderableType, ...]:
         ids = [spec_id for spec_id, spec in self.specs.items() if spec.env["name"] == label]
@@ -99,7 +104,7 @@ class Display:
         bar = ProgressBar(total=len(ids), completed=len(records), width=20)
         trouble = Text(f"▲ {failed} failed", "red") if failed else Text()
         return (
-            f"  {label}",
+            Text(f"  {label}", overflow="ellipsis", no_wrap=True),  # a name is no markup
             bar,
             *self._count(len(records), len(ids)),
             state,
@@ -123,7 +128,8 @@ class Display:
         lines = []
         for record in progress.failed[-SHOWN:]:
             spec, error = self.specs[record["trial"]["id"]], record["error"]
-            lines.append(Text(f"  ▲ {spec.title}   {error['type']}: {error['message']}", "red"))
+            why = f"{error['type']}: {error['message']}".splitlines()[0]
+            lines.append(Text(f"  ▲ {spec.title}   {why}", "red"))
             place = self.folder / spec.id / "result.json"
             lines.append(Text(f"    traceback in {place}; the next run tries it again", "dim"))
         return lines

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def write_text(path: Path, text: str) -> Path:
     """Write a file so that nobody ever sees half of it: temporary name, then rename."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # the process in the name tells the runner what a killed one has left
+    handle, temporary = tempfile.mkstemp(f".{os.getpid()}", f".{path.name}.", path.parent)
     try:
         # lone surrogates (possible in JSON) have no UTF-8; "?" is better than no report
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace", newline="") as file:

@@ -54,7 +54,7 @@ def learn(
     oracle: Oracle,
     curve: list[tuple[int, Evaluation]],
     report: Reporter,
-) -> float | None:
+) -> tuple[float | None, int]:
     """Let an agent learn for the trial's budget.
 
     Args:
@@ -66,7 +66,8 @@ def learn(
         report: called with the environment steps so far.
 
     Returns:
-        Mean regret a step while learning, or None where the agent does not tell.
+        Mean regret a step while learning, None where the agent does not tell; and the steps
+        taken: an algorithm that learns from whole rollouts ends the one it has begun.
     """
 
     def judge() -> Evaluation:
@@ -75,9 +76,9 @@ def learn(
     if not isinstance(agent, BaseAlgorithm | DiscretizedAgent):
         curve.append((0, judge()))
         agent.learn(spec.steps)
-        return None
+        return None, spec.steps
     regret = RegretCallback()
     marks = Checkpoints(checkpoints(spec.steps)[:-1], judge, report)
     agent.learn(spec.steps, callback=[regret, marks])
     curve.extend(marks.curve)
-    return regret.mean if regret.steps else None
+    return (regret.mean if regret.steps else None), marks.num_timesteps

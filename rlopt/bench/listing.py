@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gymnasium
 from rich.table import Table
+from rich.text import Text
 
 from rlopt.agents.registry import factory, names
 from rlopt.bench import format as fmt
@@ -13,7 +14,8 @@ from rlopt.envs.registry import ENVIRONMENTS
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
+    table.add_column(columns[0], no_wrap=True)  # a name is for copying
+    for column in columns[1:]:
         table.add_column(column, overflow="fold")
     return table
 
@@ -52,5 +54,5 @@ def agents() -> Table:
     for name in names():
         made = factory(name)
         about = (made.__doc__ or "").strip().partition("\n")[0]
-        table.add_row(name, about)
+        table.add_row(name, Text(about))
     return table

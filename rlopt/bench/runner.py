@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import platform
+import re
 import shutil
 import subprocess
 import threading
@@ -14,19 +15,25 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from rlopt.bench.config import Suite, TrialSpec
 from rlopt.bench.files import write_text
-from rlopt.bench.results import is_done, read_result
+from rlopt.bench.results import is_done, number, read_result
 from rlopt.bench.trial import lost, run_trial, versions
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-TRIES = 2  # of a trial whose worker process dies
+# what write_text, run_trial and _prepare write until it is complete; the last part is the process
+DRAFT = re.compile(r"\.(?:[0-9a-f]{16}|probe|\w+\.\w+\.\w+)\.(\d+)")
+DEAD_AT_START = (
+    "the worker processes die at their start; try rlopt doctor "
+    "(a script that calls run_suite needs: if __name__ == '__main__')"
+)
 
 
 class RunError(RuntimeError):
@@ -89,7 +96,10 @@ def run_suite(
         _note(folder, facts, 0.0)
         changed(progress)
         if todo:
-            _run_all(todo, folder, min(workers, len(todo)), progress)
+            try:
+                _run_all(todo, folder, min(workers, len(todo)), progress)
+            finally:
+                _sweep(folder)
             _note(folder, facts, time.perf_counter() - began)
     return progress
 
@@ -112,47 +122,70 @@ def _prepare(folder: Path) -> None:
     probe = folder / f".probe.{os.getpid()}"
     probe.write_text("")
     probe.unlink()
-    for draft in folder.glob(".*.*"):
-        if draft.is_dir() and not _alive(draft.suffix[1:]):
+    _sweep(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove half-written files and trials whose process is gone, and nothing else."""
+    for draft in folder.glob(".*"):
+        owner = DRAFT.fullmatch(draft.name)
+        if owner is None or _alive(owner[1]):
+            continue
+        if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                draft.unlink()
 
 
 def _alive(pid: str) -> bool:
     """Whether the process that owns a draft still runs (another run of the same suite)."""
     try:
         os.kill(int(pid), 0)
-    except (ValueError, ProcessLookupError):
+    except (OverflowError, ProcessLookupError):
         return False
     except PermissionError:
         return True
-    return True
+    try:  # where nobody collects the orphans, a killed worker stays in the process table
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, UnicodeDecodeError):
+        return True
+    return state not in "ZX"
 
 
 def _run_all(todo: list[TrialSpec], folder: Path, workers: int, progress: Progress) -> None:
-    """Run the trials; a trial whose worker dies is tried again, in a fresh pool."""
-    deaths: dict[str, int] = {}
-    while todo:
-        try:
-            _run_pool(todo, folder, workers, progress)
-        except BrokenProcessPool as error:
-            if not progress.running:
-                raise RunError(
-                    "the worker processes die at their start; try rlopt doctor"
-                ) from error
-            for trial_id in progress.running:
-                deaths[trial_id] = deaths.get(trial_id, 0) + 1
-        progress.running.clear()
-        for spec in todo:
-            if deaths.get(spec.id, 0) >= TRIES and spec.id not in progress.records:
-                lost(spec, folder)
-                _ended(spec, dict(read_result(folder / spec.id) or {}), progress)
-        todo = [spec for spec in todo if spec.id not in progress.records]
+    """Run the trials; those that ran when a worker died are tried again one by one.
+
+    A pool dies with any of its workers. Alone, only the trial that kills its worker fails.
+    """
+    suspects: list[TrialSpec] = []
+    left = todo
+    while left:
+        suspects += _run_pool(left, folder, workers, progress)
+        left = [s for s in left if s.id not in progress.records and s not in suspects]
+    for spec in suspects:
+        if _run_pool([spec], folder, 1, progress):
+            lost(spec, folder)
+            _ended(spec, dict(read_result(folder / spec.id) or {}), progress)
+            progress.changed(progress)
 
 
-def _run_pool(todo: list[TrialSpec], folder: Path, workers: int, progress: Progress) -> None:
+def _run_pool(
+    todo: list[TrialSpec], folder: Path, workers: int, progress: Progress
+) -> list[TrialSpec]:
+    """Run trials in a pool of workers.
+
+    Returns:
+        The trials that were running when a worker died; [] if all went to their end.
+
+    Raises:
+        RunError: workers die before they start a trial.
+    """
     context = multiprocessing.get_context("spawn")
     channel = context.SimpleQueue()
     imports = progress.suite.imports
+    others = set(multiprocessing.active_children())  # of a program that calls run_suite
+    broken = False
     with (
         _one_thread_each(),
         ProcessPoolExecutor(workers, context, _start_worker, (channel, imports)) as pool,
@@ -165,15 +198,23 @@ def _run_pool(todo: list[TrialSpec], folder: Path, workers: int, progress: Progr
                 ready, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
                 _listen(channel, progress)
                 for future in ready:
-                    spec = waiting[future]
-                    _ended(spec, future.result(), progress)
-                    del waiting[future]
+                    spec = waiting.pop(future)
+                    try:
+                        _ended(spec, future.result(), progress)
+                    except BrokenProcessPool:
+                        broken = True
                 progress.changed(progress)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
-                process.terminate()
+                if process not in others:
+                    process.terminate()
+            pool.shutdown(cancel_futures=True)  # returns when they are gone
             raise
+    running = [spec for spec in todo if spec.id in progress.running]
+    progress.running.clear()
+    if broken and not running:
+        raise RunError(DEAD_AT_START)
+    return running
 
 
 def _listen(channel: Any, progress: Progress) -> None:
@@ -231,8 +272,13 @@ def _leave_with(parent: Any) -> None:
 
 
 def _work(spec: TrialSpec, folder: Path) -> dict[str, Any]:
+    """Run a trial in a worker; the long parts of its record stay in its folder.
+
+    A worker killed while it sends more than the pipe takes at once would leave the parent waiting.
+    """
     _channel.put((spec.id, 0))
-    return run_trial(spec, folder, lambda steps: _channel.put((spec.id, steps)))
+    record = run_trial(spec, folder, lambda steps: _channel.put((spec.id, steps)))
+    return record | {"policy": None}
 
 
 def _facts(suite: Suite, command: str) -> dict[str, Any]:
@@ -276,10 +322,16 @@ def _earlier(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def _known(seconds: Any) -> float:
+    """Seconds from a file, 0 where there is no such number."""
+    found = number(seconds)
+    return found if isfinite(found) else 0.0
+
+
 def _note(folder: Path, facts: dict[str, Any], seconds: float) -> None:
     """Write suite.json, adding to the seconds of earlier runs."""
-    spent = float(_earlier(folder).get("seconds") or 0.0) + seconds
+    spent = _known(_earlier(folder).get("seconds")) + seconds
     results = [read_result(folder / trial_id) or {} for trial_id in facts["trials"]]
-    cpu = sum(float(result.get("cpu_seconds") or 0.0) for result in results)
+    cpu = sum(_known(result.get("cpu_seconds")) for result in results)
     content = facts | {"seconds": spent, "cpu_seconds": cpu}
     write_text(folder / "suite.json", json.dumps(content, indent=1))

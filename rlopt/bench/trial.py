@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,7 +11,6 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
@@ -71,11 +71,11 @@ def run_trial(spec: TrialSpec, folder: Path, report: Reporter) -> dict[str, Any]
     except OSError as error:
         raise StorageError(error.errno, error.strerror, str(folder)) from error
     try:
-        record = _play(spec, draft, report)
+        record = json.loads(json.dumps(_play(spec, draft, report), default=_plain))
     except StorageError:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    except Exception as error:  # any failure of an environment or agent is a result
+    except (Exception, SystemExit) as error:  # any failure of an environment or agent is a result
         record = _failure(spec, error)
     record["seconds"] = time.perf_counter() - began
     record["cpu_seconds"] = time.process_time() - cpu_began
@@ -96,15 +96,15 @@ def _play(spec: TrialSpec, draft: Path, report: Reporter) -> dict[str, Any]:
     agent = make(spec.agent["agent"], func, seed=spec.seed, **spec.agent["kwargs"])
     learns = getattr(agent, "learns", True)
     curve: list[tuple[int, Evaluation]] = []
-    while_learning = None
+    while_learning, steps = None, 0
     if learns:
         from rlopt.bench.learning import learn
 
-        while_learning = learn(agent, spec, func, oracle, curve, report)
+        while_learning, steps = learn(agent, spec, func, oracle, curve, report)
     final = evaluate(func, oracle, agent, spec.seed)
     if not isfinite(final.regret):
         raise FloatingPointError(f"the policy's value is {final.value}: regret is not a number")
-    curve.append((spec.steps if learns else 0, final))
+    curve.append((steps, final))
     reference = evaluate(func, oracle, make(REFERENCE, func), spec.seed)
     _write(draft, agent, curve)
     picture = func.policy_picture(agent)
@@ -124,13 +124,20 @@ def _play(spec: TrialSpec, draft: Path, report: Reporter) -> dict[str, Any]:
         "agent_note": first_line(agent),
         "baseline": not learns,
         "learned": learns,
-        "steps": spec.steps if learns else 0,
+        "steps": steps,
         "policy": None if picture is None else vars(picture),
         "error": None,
     }
 
 
-def _failure(spec: TrialSpec, error: Exception) -> dict[str, Any]:
+def _plain(thing: Any) -> Any:
+    """Numpy's numbers and arrays as JSON has them."""
+    if hasattr(thing, "tolist"):
+        return thing.tolist()
+    raise TypeError(f"a result holds numbers and text, got {type(thing).__name__}: {thing!r}")
+
+
+def _failure(spec: TrialSpec, error: BaseException) -> dict[str, Any]:
     return {
         "status": "failed",
         "trial": spec.record(),
@@ -174,8 +181,10 @@ def _write(draft: Path, agent: Any, curve: list[tuple[int, Evaluation]]) -> None
     try:
         frame = pd.DataFrame(rows, columns=["step", "regret", "value"])
         frame.to_parquet(draft / "metrics.parquet", compression="zstd")
-        with suppress(TypeError):  # what cannot be saved is made again from its environment
+        try:
             agent.save(draft / "model.zip")
+        except TypeError:  # what cannot be saved is made again from its environment
+            (draft / "model.zip").unlink(missing_ok=True)
     except OSError as error:
         raise StorageError(error.errno, error.strerror, str(draft)) from error
 
@@ -189,8 +198,14 @@ def _finish(draft: Path, place: Path, record: dict[str, Any]) -> None:
     for path in draft.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    shutil.rmtree(place, ignore_errors=True)  # an earlier failure, or a damaged result
-    os.replace(draft, place)
+    for last in (False, False, True):
+        shutil.rmtree(place, ignore_errors=True)  # an earlier failure, or a damaged result
+        try:
+            os.replace(draft, place)
+            return
+        except OSError as error:  # another run of the suite has just put the same result there
+            if last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
 
 
 def _seal(path: Path) -> dict[str, Any]:
