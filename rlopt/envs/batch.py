@@ -44,6 +44,8 @@ class NoiseStream:
         """The next noise of all sub-environments, (n, dim), or of some rows, (len(rows), dim)."""
         if not self.dim:
             return np.empty((self.n if rows is None else len(rows), 0))
+        if rows is not None and not len(rows):  # all rest: nobody's stream moves
+            return np.empty((0, self.dim))
         if not self.left:
             self._refill()
         self.left -= 1
