@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from numpy.random import Generator, SeedSequence, default_rng
 
 from rlopt.envs.core import NOISE_COMPONENTS, Array, FuncEnv, Info, NoisePart, State, state_map
@@ -197,7 +197,7 @@ def checked_action(space: Space[Any], action: Any, shape: tuple[int, ...]) -> np
     """The action as an array of the wanted shape, float64 for boxes of floats.
 
     Raises:
-        ValueError: wrong shape, or a value that is NaN or infinite.
+        ValueError: wrong shape, a value that is NaN or infinite, or not one of the choices.
     """
     floats = isinstance(space, Box) and space.dtype.kind == "f"
     try:
@@ -211,6 +211,10 @@ def checked_action(space: Space[Any], action: Any, shape: tuple[int, ...]) -> np
         if not isfinite(flat.dot(flat)) and not np.isfinite(flat).all():
             bad = flat[~np.isfinite(flat)][0]
             raise ValueError(f"action must be finite, got {bad} (allowed: {space})")
+    elif isinstance(space, Discrete):
+        whole = array.dtype.kind in "iu"
+        if not whole or ((array < space.start) | (array >= space.start + space.n)).any():
+            raise ValueError(f"action must be of {space}, got {action!r}")
     return array
 
 
