@@ -35,14 +35,16 @@ class Grid:
 
     @classmethod
     def through(cls, *, top: float, nodes: int, cut: float = 0.0, hit: float | None = None) -> Grid:
-        """About `nodes` nodes that cover [0, top] and have nodes exactly at `cut` and at `hit`."""
+        """About `nodes` nodes that cover [0, top], also at `cut` and at `hit` (not next to `cut`)."""
         cells = nodes - 1
         below = 0 if cut == 0.0 else min(max(1, round(cells * cut / top)), cells - 1)
         above = cells - below
         if hit is None or not cut < hit < top:
             return cls(cut, below, (top - cut) / above, above)
-        # The largest spacing that divides (hit - cut) with at most `above` cells to the top.
-        steps = max(1, int(above * (hit - cut) / (top - cut)))
+        # The smallest spacing that divides (hit - cut) with at most `above` cells to the top.
+        steps = int(above * (hit - cut) / (top - cut))
+        if not steps:  # within the first cell: a node there would ask for far too many
+            return cls(cut, below, (top - cut) / above, above)
         width = (hit - cut) / steps
         return cls(cut, below, width, int(np.ceil((top - cut) / width - 1e-9)))
 
