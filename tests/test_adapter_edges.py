@@ -129,7 +129,7 @@ def test_only_a_cut_is_bootstrapped(env: FuncEnv, bootstrap: bool) -> None:
     adapter.reset()
     seen = set()
     for _ in range(24):
-        _, rewards, dones, infos = adapter.step(np.full((8, 1), -0.4))
+        _, _, dones, infos = adapter.step(np.full((8, 1), -0.4))
         for done, info in zip(dones, infos, strict=True):
             assert done == ("terminal_observation" in info) == ("episode" in info)
             if done:
@@ -268,7 +268,7 @@ def test_make_and_make_vec(env_id: str) -> None:
     assert vector.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
     assert vector.unwrapped.func == scalar.unwrapped.func  # type: ignore[attr-defined]  # FuncEnvs
     first, _ = scalar.reset(seed=4)
-    observations, _ = vector.reset(seed=[4, 5, 6])
+    observations, _ = vector.reset(seed=[4, 5, 6])  # type: ignore[arg-type]  # FuncVectorEnv takes a list
     np.testing.assert_array_equal(observations[0], first)
     step = scalar.step(np.array([-0.5], np.float32))
     steps = vector.step(np.full((3, 1), -0.5, np.float32))

@@ -33,7 +33,7 @@ def same(actual: Any, expected: Any) -> None:
         assert len(actual) == len(expected)
         for a, b in zip(actual, expected, strict=True):
             same(a, b)
-    elif getattr(expected, "dtype", None) == object:
+    elif getattr(expected, "dtype", None) == np.dtype(object):
         same(list(actual), list(expected))
     else:
         np.testing.assert_array_equal(actual, expected, strict=isinstance(expected, np.ndarray))
@@ -72,7 +72,7 @@ def test_count_disabled() -> None:
     env = FuncVectorEnv(Count(), num_envs=2, autoreset_mode="disabled")
     env.reset(seed=0)
     for _ in range(3):
-        observation, *_ = env.step(np.array([[1.0], [0.25]]))
+        observation = env.step(np.array([[1.0], [0.25]]))[0]
     same(observation[:, 0], np.array([3.0, 0.75]))
     with pytest.raises(ResetNeeded, match=r"\[0\] have ended"):
         env.step(np.array([[1.0], [0.25]]))
@@ -88,7 +88,7 @@ def test_count_sb3() -> None:
     same(env.reset(), np.zeros((2, 1)))
     for shown, done in zip(COUNT_ROWS["same_step"][0], COUNT_ROWS["same_step"][2], strict=True):
         observation, reward, dones, infos = env.step(np.array([[1.0], [0.25]]))
-        same(observation[:, 0], np.array(shown, float))
+        same(observation, np.array(shown, float)[:, None])
         same(dones, np.array([done, False]))
         assert reward.dtype == np.float32 and (reward == 1.0).all()
         assert ("terminal_observation" in infos[0]) == done

@@ -143,7 +143,9 @@ def problem_of(fishery: Fishery, **changes: Any) -> HarvestProblem:
 
 def small(growth: Any, noise: Any, **changes: Any) -> tuple[HarvestProblem, Grid]:
     top = 1.2 * Fishery(growth=growth, noise=noise, x0=1.0).x_max
-    problem = HarvestProblem(**{"growth": growth, "noise": noise, "gamma": 0.75, "horizon": None, "top": top} | changes)  # type: ignore[arg-type]  # a dict of them
+    problem = HarvestProblem(
+        **{"growth": growth, "noise": noise, "gamma": 0.75, "horizon": None, "top": top} | changes
+    )
     return problem, Grid.through(top=top, nodes=31, cut=problem.extinct_below)
 
 
@@ -392,7 +394,9 @@ def test_grids_have_their_nodes() -> None:
             assert abs(grid.nodes - hit).min() < EXACT
         assert len(grid.nodes) <= nodes + 1
         index, fraction = grid.cell(grid.nodes)
-        assert (np.abs(fraction[:-1]) == 0.0).all() and (index[:-1] == np.arange(len(index) - 1)).all()
+        assert (np.abs(fraction[:-1]) == 0.0).all() and (
+            index[:-1] == np.arange(len(index) - 1)
+        ).all()
         x = np.random.default_rng(0).random(500) * grid.nodes[-1]
         values = np.cos(grid.nodes)
         np.testing.assert_allclose(

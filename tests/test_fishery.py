@@ -43,7 +43,7 @@ def shocked(noise: Any, grown: float, base: float, draw: float) -> float:
 
 
 def year_of(f: Fishery, x: float, seen: float, t: int, a: float, draws: list[float]) -> Any:
-    """Notes 2.1: observe, request, harvest, reward, grow: (x', catch, escapement, reward, seen')."""
+    """Notes 2.1: observe, request, harvest, reward, grow: (x', catch, left, reward, seen')."""
     if f.action == "fraction":
         wanted = (a + 1.0) / 2.0 * x
     elif f.action == "quota":
@@ -101,7 +101,10 @@ def test_a_year_line_by_line(fishery: Fishery) -> None:
 def test_numpy_and_torch_agree(env: FuncEnv) -> None:
     """One kernel: transition, observation, reward and terminal in float64."""
     rng, n = np.random.default_rng(0), 64
-    draws = {name: rng.random((n, env.noise_spec.dim(name))) for name in ("initial", "step", "observation")}
+    draws = {
+        name: rng.random((n, env.noise_spec.dim(name)))
+        for name in ("initial", "step", "observation")
+    }
     tensors = {name: torch.from_numpy(values) for name, values in draws.items()}
     state, other = env.initial(draws["initial"]), env.initial(tensors["initial"])
     for _ in range(4):
@@ -109,11 +112,17 @@ def test_numpy_and_torch_agree(env: FuncEnv) -> None:
         after = env.transition(state, action, draws["step"])
         torched = env.transition(other, torch.from_numpy(action), tensors["step"])
         pairs = [
-            (env.observation(after, draws["observation"]), env.observation(torched, tensors["observation"])),
-            (env.reward(state, action, after), env.reward(other, torch.from_numpy(action), torched)),
+            (
+                env.observation(after, draws["observation"]),
+                env.observation(torched, tensors["observation"]),
+            ),
+            (
+                env.reward(state, action, after),
+                env.reward(other, torch.from_numpy(action), torched),
+            ),
             (env.terminal(after), env.terminal(torched)),
         ]
-        state_map(lambda a, b, pairs=pairs: pairs.append((a, b)), after, torched)  # type: ignore[misc]  # bound now
+        state_map(lambda a, b, pairs=pairs: pairs.append((a, b)), after, torched)
         for ours, theirs in pairs:
             assert not isinstance(theirs, np.ndarray) or env.noise_spec.dim("step") == 0
             np.testing.assert_allclose(ours, np.asarray(theirs), rtol=EXACT, atol=EXACT)
@@ -121,8 +130,12 @@ def test_numpy_and_torch_agree(env: FuncEnv) -> None:
 
 
 @pytest.mark.parametrize("eps", [1e-3, 1e-6])
-@pytest.mark.parametrize(("growth", "low", "high"), [(Allen(), 5.0, 8.0), (Myers(), 1.0, (1.0 + 5.0**0.5) / 2.0)])
-def test_the_tipping_point_parts_the_waters(growth: Any, low: float, high: float, eps: float) -> None:
+@pytest.mark.parametrize(
+    ("growth", "low", "high"), [(Allen(), 5.0, 8.0), (Myers(), 1.0, (1.0 + 5.0**0.5) / 2.0)]
+)
+def test_the_tipping_point_parts_the_waters(
+    growth: Any, low: float, high: float, eps: float
+) -> None:
     """T7: without noise or harvest, stocks just below it die out and just above it recover."""
     assert growth.fixed_points() == pytest.approx((0.0, low, high), abs=EXACT)
     for start, end in ((low - eps, 0.0), (low + eps, high)):
@@ -157,7 +170,9 @@ def test_nothing_grows_from_an_empty_sea(fishery: Fishery) -> None:
     ("action", "low", "middle", "high"),
     [("fraction", 0.0, 5.0, 10.0), ("quota", 0.0, 8.0, 10.0), ("escapement", 10.0, None, 0.0)],
 )
-def test_actions_are_linear_from_end_to_end(action: str, low: float, middle: Any, high: float) -> None:
+def test_actions_are_linear_from_end_to_end(
+    action: str, low: float, middle: Any, high: float
+) -> None:
     """Catches of 10 at -1, 0 and 1, and beyond, where actions are clipped."""
     fishery = replace(ALLEN, action=action)
     middle = 10.0 - 0.5 * fishery.x_max if middle is None else middle
@@ -174,9 +189,14 @@ def test_actions_are_linear_from_end_to_end(action: str, low: float, middle: Any
 
 
 def test_observations_are_clipped_and_say_so() -> None:
-    fishery = Fishery(growth=Logistic(), noise=Deterministic(), x0=0.5, observation_noise=LognormalNoise(2.0))
+    fishery = Fishery(
+        growth=Logistic(), noise=Deterministic(), x0=0.5, observation_noise=LognormalNoise(2.0)
+    )
     state = fishery.initial(np.array([[0.0], [10.0]]))
-    assert fishery.observation(state, np.empty((2, 0)))[:, 0].tolist() == [2 * 0.5 / fishery.x_max - 1, 1.0]
+    assert fishery.observation(state, np.empty((2, 0)))[:, 0].tolist() == [
+        2 * 0.5 / fishery.x_max - 1,
+        1.0,
+    ]
     info = fishery.state_info(state)
     assert info["obs_clipped"].tolist() == [False, True] and info["stock"].tolist() == [0.5, 0.5]
     assert fishery.x_max == pytest.approx(fishery.growth.peak[1])
@@ -205,7 +225,13 @@ def test_episode_summary_by_hand() -> None:
     def year(catch: float, b: float, f: float) -> dict[str, float]:
         return {"catch": catch, "B_over_Bmsy": b, "F_over_Fmsy": f, "stock": 1.0}
 
-    history: Any = [{"stock": 3.0}, year(2.0, 1.2, 0.5), year(0.0, 0.4, 0.0), year(1.0, 0.05, 2.0), year(1.0, 1.0, 1.0)]
+    history: Any = [
+        {"stock": 3.0},
+        year(2.0, 1.2, 0.5),
+        year(0.0, 0.4, 0.0),
+        year(1.0, 0.05, 2.0),
+        year(1.0, 1.0, 1.0),
+    ]
     history[-1]["stock"] = 0.5
     got = episode_summary(FRAGILE, history)
     assert got == pytest.approx(
@@ -305,8 +331,12 @@ def test_fisheries_are_values(fishery: Fishery) -> None:
 
 
 def test_flat_defaults_are_those_of_the_notes() -> None:
-    assert allen_fishery() == Fishery(growth=Allen(2.0, 8.0, 5.0), noise=LognormalNoise(0.05), x0=10.0, gamma=0.99)
-    assert logistic_fishery(noise="none") == Fishery(growth=Logistic(0.3, 1.0), noise=Deterministic(), x0=0.75)
+    assert allen_fishery() == Fishery(
+        growth=Allen(2.0, 8.0, 5.0), noise=LognormalNoise(0.05), x0=10.0, gamma=0.99
+    )
+    assert logistic_fishery(noise="none") == Fishery(
+        growth=Logistic(0.3, 1.0), noise=Deterministic(), x0=0.75
+    )
     assert {gymnasium.make(env_id).unwrapped.func.gamma for env_id in IDS} == {0.99}  # type: ignore[attr-defined]  # FuncGymEnvs
     assert Fishery(growth=Ricker(), noise=Deterministic(), x0=1, gamma=1, horizon=2) == Fishery(
         growth=Ricker(), noise=Deterministic(), x0=1.0, gamma=1.0, horizon=2

@@ -187,10 +187,10 @@ POLICIES: dict[str, Policy] = {
     "above-one": partial(np.minimum, 1.0),
     "torn": torn,
 }
-RULES = (
-    "random, constant_quota, constant_fraction, constant_escapement, 40-10, 60-20, dfo_ramp, "
-    "do_nothing, oracle"
-).split(", ")
+RULES = [
+    *("random", "do_nothing", "oracle", "40-10", "60-20", "dfo_ramp"),
+    *("constant_quota", "constant_fraction", "constant_escapement"),
+]
 
 
 class Totals(NamedTuple):

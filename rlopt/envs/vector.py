@@ -230,7 +230,7 @@ def checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
 
 
 def _is_seed(seed: Any) -> bool:
-    return seed is None or (isinstance(seed, int | np.integer) and seed >= 0)
+    return seed is None or (isinstance(seed, int | np.integer) and bool(seed >= 0))
 
 
 def _blanked(values: Array, keep: np.ndarray) -> Array:

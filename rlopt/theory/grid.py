@@ -35,7 +35,7 @@ class Grid:
 
     @classmethod
     def through(cls, *, top: float, nodes: int, cut: float = 0.0, hit: float | None = None) -> Grid:
-        """About `nodes` nodes that cover [0, top], also at `cut` and at `hit` (not next to `cut`)."""
+        """About `nodes` nodes that cover [0, top], also at `cut` and (not next to it) at `hit`."""
         cells = nodes - 1
         below = 0 if cut == 0.0 else min(max(1, round(cells * cut / top)), cells - 1)
         above = cells - below
