@@ -22,11 +22,13 @@ from zoo import (
 
 from rlopt.agents import make
 from rlopt.envs import FuncVectorEnv
+from rlopt.envs import policy as agent
 from rlopt.envs.fishery import Allen, Fishery, LognormalNoise
 from rlopt.envs.registry import ENVIRONMENTS as REGISTERED
 from rlopt.envs.registry import make_func
 
 STOCKS = 20_000
+KINKED = {name: POLICIES[name] for name in ("half", "above-one", "torn")}
 GAPS: dict[str, Fishery] = {
     "allen": ALLEN,
     "allen-quota": FISHERIES["allen-quota"],
@@ -37,12 +39,12 @@ GAPS: dict[str, Fishery] = {
 }
 
 
-def check_gap(fishery: Fishery, agent: Any, stocks: int = STOCKS) -> float:
+def check_gap(fishery: Fishery, player: Any, stocks: int = STOCKS) -> float:
     """T4: E sum gamma^t regret_t = V* - V^pi, and the returns agree with V^pi itself."""
     oracle = fishery.oracle()
-    exact = float(oracle.evaluate(agent, [fishery.x0])[0])
+    exact = float(oracle.evaluate(player, [fishery.x0])[0])
     optimum = float(oracle.value_at([fishery.x0])[0])
-    totals = simulated(fishery, agent, stocks)
+    totals = simulated(fishery, player, stocks)
     # V is linear between nodes, so a policy with kinks has a grid error beside the Monte Carlo one.
     bias = 4.0 * oracle.value.tolerance + 2e-4 * abs(exact)
     assert agrees(totals.regret, optimum - exact, bias)
@@ -66,29 +68,21 @@ def test_regret_of_a_nearly_empty_sea_that_recovers_adds_up() -> None:
     check_gap(fishery, made("random", fishery), 5_000)
 
 
-def test_regret_of_a_learner_adds_up_to_the_gap() -> None:
-    agent: Any = make("ppo", ALLEN, seed=0, n_epochs=2)
-    agent.learn(2048)
-    assert check_gap(ALLEN, _deterministic(agent)) > 0.0
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["random", "dfo_ramp", "ppo"])
 def test_regret_adds_up_over_a_long_time(name: str) -> None:
     """The default Allen fishery, discounted by .99 a year."""
     fishery = make_func(REGISTERED["rlopt/AllenFishery-v0"])
-    agent: Any = make(name, fishery, seed=0)
-    agent.learn(4096)
-    check_gap(fishery, _deterministic(agent) if name == "ppo" else agent)  # type: ignore[arg-type]  # a fishery
+    player: Any = make(name, fishery, seed=0)
+    player.learn(4096)
+    check_gap(fishery, _deterministic(player) if name == "ppo" else player)  # type: ignore[arg-type]  # a fishery
 
 
-def _deterministic(agent: Any) -> Any:
-    from rlopt.envs import policy
-
-    return policy(lambda observation: agent.predict(observation, deterministic=True)[0])
+def _deterministic(learner: Any) -> Any:
+    return agent(lambda observation: learner.predict(observation, deterministic=True)[0])
 
 
-@pytest.mark.parametrize("policy", params(POLICIES))
+@pytest.mark.parametrize("policy", params(KINKED))
 @pytest.mark.parametrize("fishery", [ERRANT, FRAGILE], ids=["errant", "fragile"])
 def test_exact_values_are_averages(fishery: Fishery, policy: Policy) -> None:
     """Implementation error, extinction and its penalty, by simulation."""
@@ -114,9 +108,9 @@ def test_the_oracle_has_no_regret(env_id: str, action: str) -> None:
         fishery = make_func(REGISTERED[env_id], action=action, horizon=horizon)
         env = FuncVectorEnv(fishery, num_envs=500)
         observation, _ = env.reset(seed=0)
-        agent: Any = fishery.oracle().policy  # type: ignore[union-attr]  # there is one
+        best: Any = fishery.oracle().policy  # type: ignore[union-attr]  # there is one
         for _ in range(60):
-            observation, _, _, _, info = env.step(agent.predict(observation)[0])
+            observation, _, _, _, info = env.step(best.predict(observation)[0])
             assert info["regret"].min() >= -1e-12
             assert info["regret"].max() <= 2e-9
 
@@ -126,6 +120,9 @@ def test_the_oracle_attains_its_value(fishery: Fishery) -> None:
     oracle = fishery.oracle()
     attained = oracle.policy_value(oracle.policy)
     assert attained is not None
+    if fishery.horizon is not None:  # as any agent: by its actions, for all years at once
+        by_actions = oracle.policy_value(agent(lambda seen: oracle.policy.predict(seen)[0]))
+        assert by_actions == pytest.approx(attained, abs=1e-6)
     if fishery.implementation_noise is None:
         assert abs(attained - oracle.value.value) <= 1e-9 * (1.0 + abs(attained))
     else:

@@ -185,6 +185,7 @@ POLICIES: dict[str, Policy] = {
     "nothing": partial(np.multiply, 1.0),
     "half": partial(np.multiply, 0.5),
     "above-one": partial(np.minimum, 1.0),
+    "more-than-there-is": partial(np.multiply, 2.0),
     "torn": torn,
 }
 RULES = [
@@ -202,7 +203,7 @@ class Totals(NamedTuple):
     most_regret: float
 
 
-def simulated(env: FuncEnv, agent: Any, n: int, *, seed: int = 1, end: float = 1e-5) -> Totals:
+def simulated(env: FuncEnv, agent: Any, n: int, *, seed: int = 1, end: float = 1e-4) -> Totals:
     """Play one episode in n copies; endless ones stop when the discount falls below `end`."""
     vector = FuncVectorEnv(env, num_envs=n, autoreset_mode="next_step")
     observation, _ = vector.reset(seed=seed)
