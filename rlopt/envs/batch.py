@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium import Space
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 from numpy.random import Generator, SeedSequence, default_rng
 
 from rlopt.envs.core import NOISE_COMPONENTS, Array, FuncEnv, Info, NoisePart, State, state_map
@@ -44,6 +44,8 @@ class NoiseStream:
         """The next noise of all sub-environments, (n, dim), or of some rows, (len(rows), dim)."""
         if not self.dim:
             return self.flat[: self.n if rows is None else len(rows)]
+        if rows is not None and not len(rows):  # all rest: nobody's stream moves
+            return np.empty((0, self.dim))
         if not self.left:
             self._refill()
         self.left -= 1
@@ -201,7 +203,7 @@ def checked_action(space: Space[Any], action: Any, shape: tuple[int, ...]) -> np
     """The action as an array of the wanted shape, float64 for boxes of floats.
 
     Raises:
-        ValueError: wrong shape, or a value that is NaN or infinite.
+        ValueError: wrong shape, a value that is NaN or infinite, or not one of the choices.
     """
     floats = isinstance(space, Box) and space.dtype.kind == "f"
     try:
@@ -215,6 +217,10 @@ def checked_action(space: Space[Any], action: Any, shape: tuple[int, ...]) -> np
         if not isfinite(flat.dot(flat)) and not np.isfinite(flat).all():
             bad = flat[~np.isfinite(flat)][0]
             raise ValueError(f"action must be finite, got {bad} (allowed: {space})")
+    elif isinstance(space, Discrete):
+        whole = array.dtype.kind in "iu"
+        if not whole or ((array < space.start) | (array >= space.start + space.n)).any():
+            raise ValueError(f"action must be of {space}, got {action!r}")
     return array
 
 

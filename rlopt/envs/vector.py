@@ -206,9 +206,10 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
             return [base + row if fresh[row] else None for row in range(self.num_envs)]
         if isinstance(seed, int | np.integer):
             return [int(seed) + row for row in range(self.num_envs)]
-        if len(seed) != self.num_envs:
+        listed = isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str)
+        if not listed or len(seed) != self.num_envs or not all(_is_seed(s) for s in seed):
             raise ValueError(
-                f"seed must be one integer or {self.num_envs} of them, got {len(seed)}"
+                f"seed must be one integer >= 0 or {self.num_envs} of them, got {seed!r}"
             )
         return [
             self._entropy() + row if s is None and not self.batch.seeded[row] else s
@@ -227,6 +228,10 @@ def checked_mode(mode: AutoresetMode | str) -> AutoresetMode:
     if mode not in MODES:
         raise ValueError(f"autoreset_mode must be one of {sorted(MODES)}, got {mode!r}")
     return MODES[mode]
+
+
+def _is_seed(seed: Any) -> bool:
+    return seed is None or (isinstance(seed, int | np.integer) and bool(seed >= 0))
 
 
 def _blanked(values: Array, keep: np.ndarray) -> Array:

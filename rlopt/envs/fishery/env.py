@@ -245,7 +245,11 @@ class Fishery(FuncEnv):
             unit = catch / (2.0 * self.quota_scale)
         else:
             unit = np.where(catch > 0.0, escapement / self.x_max, 1.0)
-        return (2.0 * np.clip(unit, 0.0, 1.0) - 1.0).astype(np.float32)[:, None]
+        action = (2.0 * np.clip(unit, 0.0, 1.0) - 1.0).astype(np.float32)
+        if self.action == "quota":  # rounded up where all is wanted, or 1e-8 of it is left behind
+            up = np.minimum(np.nextafter(action, np.float32(2.0)), np.float32(1.0))
+            action = np.where(escapement > 0.0, action, up)
+        return action[:, None]
 
     def transition(self, state: StockState, action: Array, noise: Array) -> StockState:
         """Harvest, then growth: n stocks, (n, 1) actions, (n, d) noise -> n stocks a year later."""
