@@ -181,3 +181,13 @@ def test_clipping_lifts_the_mean_of_normal_noise() -> None:
     assert float(NormalNoise(0.7).mean(0.0, 2.0)) == pytest.approx(
         1.4 / (2.0 * np.pi) ** 0.5, rel=EXACT
     )
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=repr)
+def test_puts_and_calls_are_at_parity(noise: Noise) -> None:
+    """C(k) - P(k) = E x' - k, up to the term of P that is free of k."""
+    median, k = np.array([[1e-6], [0.4], [1.3]]), np.linspace(0.0, 3.0, 31)
+    gap = noise.call_price(median, median, k) - noise.put_price(median, median, k)
+    np.testing.assert_allclose(
+        np.diff(gap, axis=1), -np.diff(k)[None, :] * np.ones((3, 1)), atol=1e-12
+    )

@@ -23,7 +23,7 @@ from zoo import (
 from rlopt.agents import make
 from rlopt.envs import FuncVectorEnv
 from rlopt.envs import policy as agent
-from rlopt.envs.fishery import Allen, Fishery, LognormalNoise
+from rlopt.envs.fishery import Allen, Fishery, LognormalNoise, NormalNoise
 from rlopt.envs.registry import ENVIRONMENTS as REGISTERED
 from rlopt.envs.registry import make_func
 
@@ -61,10 +61,19 @@ def test_regret_adds_up_to_the_gap(fishery: Fishery, name: str) -> None:
     assert check_gap(fishery, made(name, fishery)) > 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="q is taken as linear in the first cell, and is steep there")
-def test_regret_of_a_nearly_empty_sea_that_recovers_adds_up() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"gamma": 0.95},
+        {"gamma": 1.0, "horizon": 30},
+        {"gamma": 0.95, "noise": NormalNoise(0.1)},
+        {"gamma": 0.95, "noise": LognormalNoise(0.3)},
+    ],
+    ids=["endless", "30-years", "normal", "wild"],
+)
+def test_regret_of_a_nearly_empty_sea_that_recovers_adds_up(changes: dict[str, Any]) -> None:
     """Without a tipping point the value of a tiny stock is steep: V ~ x^.04 for the default r."""
-    fishery = replace(FISHERIES["LogisticFishery-v0"], gamma=0.95)
+    fishery = replace(FISHERIES["LogisticFishery-v0"], **changes)
     check_gap(fishery, made("random", fishery), 5_000)
 
 

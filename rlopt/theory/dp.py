@@ -21,97 +21,19 @@ import numpy as np
 from scipy import optimize
 
 from rlopt.theory.grid import Grid
+from rlopt.theory.harvest import HarvestProblem, Kernel
 from rlopt.theory.played import Escapement, Move, Played
 
-NODES = 751
-LONGEST = 20_000  # years of backward induction for an endless task whose penalty fades
+__all__ = [
+    "HarvestProblem",
+    "HarvestSolution",
+    "Kernel",
+    "collapse_probability",
+    "solve_harvest",
+    "solve_on_grid",
+]
 
-
-@dataclass(frozen=True)
-class HarvestProblem:
-    """One stock, its noise and the manager's objective sum_t gamma^t (catch_t - penalty_t).
-
-    Attributes:
-        growth: escapement (n,) -> median next stock (n,), with `reference_points(gamma)`.
-        noise: with `call_price(median, s, k)`, `cdf(median, s, k)` and `mean(median, s)`.
-        gamma: discount in (0, 1]; below 1 where the horizon is None.
-        horizon: number of harvests, or None.
-        top: largest stock of interest; what exceeds it is accounted for by its mean.
-        extinct_below: the stock is lost (value 0 from then on) when x' <= extinct_below.
-        extinction_penalty: subtracted, divided by t + 1, in the year t in which that happens.
-        implementation: noise eta of the catch min(x, eta * quota), or None.
-    """
-
-    growth: Any
-    noise: Any
-    gamma: float
-    horizon: int | None
-    top: float
-    extinct_below: float = 0.0
-    extinction_penalty: float = 0.0
-    implementation: Any = None
-
-    def years(self) -> int:
-        """Years of backward induction; 0 where one stationary solution serves for all."""
-        if self.horizon is not None:
-            return self.horizon
-        if not self.extinction_penalty:
-            return 0
-        fading = self.gamma ** np.arange(LONGEST) * self.extinction_penalty
-        fading /= np.arange(1, LONGEST + 1)
-        return int(np.argmax(fading < 1e-10)) or LONGEST
-
-
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """The transition law on a grid: all that a backup needs."""
-
-    problem: HarvestProblem
-    grid: Grid
-
-    @cached_property
-    def _weights_and_excess(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.rows(self.grid.nodes)
-
-    @property
-    def weights(self) -> np.ndarray:
-        """E[V(x') 1{x' > extinct_below} | s] = weights @ V, (nodes, nodes)."""
-        return self._weights_and_excess[0]
-
-    @property
-    def excess(self) -> np.ndarray:
-        """E[(x' - top)^+ | s], (nodes,)."""
-        return self._weights_and_excess[1]
-
-    @cached_property
-    def loss(self) -> np.ndarray:
-        """P(x' <= extinct_below | s), (nodes,)."""
-        return self.loss_at(self.grid.nodes)
-
-    def loss_at(self, s: np.ndarray) -> np.ndarray:
-        """P(x' <= extinct_below | s) at any escapements (n,)."""
-        problem = self.problem
-        return problem.noise.cdf(problem.growth(s), s, problem.extinct_below)
-
-    def rows(self, s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Weights (n, nodes) and excess (n,) at any escapements (n,)."""
-        problem, median = self.problem, self.problem.growth(s)
-
-        def price(strike: np.ndarray) -> np.ndarray:
-            return problem.noise.call_price(median[:, None], s[:, None], strike)
-
-        return self.grid.expectation(price, 1.0 - self.loss_at(s), self.grid.first)
-
-    def worth(self, value: np.ndarray, slope: float = 1.0) -> np.ndarray:
-        """q = gamma E[V(x') | s] - s at the nodes, for V at the nodes and its slope above."""
-        future = self.weights @ value + slope * self.excess
-        return self.problem.gamma * future - self.grid.nodes
-
-    def penalty(self, year: int) -> np.ndarray | float:
-        """Expected extinction penalty of a year, at the nodes."""
-        if not self.problem.extinction_penalty:
-            return 0.0
-        return self.problem.extinction_penalty / (year + 1) * self.loss
+NODES = 751  # equally spaced ones of the finest grid, unless told otherwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +68,24 @@ class HarvestSolution:
 
     @cached_property
     def exponent(self) -> np.ndarray:
-        """(years,): V(x) ~ x^exponent below the lowest positive node, from the two lowest.
+        """(years,): V(x) ~ x^exponent below the lowest positive node.
 
-        Where a small stock grows in proportion, waiting makes V a power of it; where it is
-        landed at once, V is linear.
+        Known for an endless task; with a finite horizon taken from the two lowest nodes, since it
+        changes from year to year, down to the last, which lands all.
         """
+        problem = self.kernel.problem
+        if problem.horizon is None:
+            return np.full(len(self.q), problem.exponent)
         low, high = self.grid.nodes[1:3]
         values = self.grid.nodes[1:3] + self.best[:, 1:3]
         slope = np.log(values[:, 1] / values[:, 0]) / np.log(high / low)
-        return np.clip(slope, 1e-3, 1.0)
+        return np.clip(slope, 1e-6, 1.0)
+
+    @cached_property
+    def _plain(self) -> Kernel:
+        """For policies other than the optimum, whose value near 0 is no power: linear there."""
+        kernel = self.kernel
+        return kernel if kernel.exponent == 1.0 else replace(kernel, exponent=1.0)
 
     def _look_up(self, x: np.ndarray, year: int | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Flat index into (years, nodes) of the cell that holds x, and q(x), like x.
@@ -208,7 +139,7 @@ class HarvestSolution:
             escapement: (stocks, year) -> intended escapements; see `Played`.
             x: (n,) stocks; the policy acts once exactly there, then on the grid.
         """
-        kernel, problem, nodes = self.kernel, self.kernel.problem, self.grid.nodes
+        kernel, problem, nodes = self._plain, self.kernel.problem, self.grid.nodes
         years = problem.years()
         played = Played(self.grid, problem.implementation, escapement, nodes)
         q = self._stationary(played.in_year(years)) if problem.horizon is None else -nodes
@@ -222,7 +153,7 @@ class HarvestSolution:
 
     def _stationary(self, move: Move) -> np.ndarray:
         """The worth q of a policy that is the same every year, penalty-free: one linear system."""
-        kernel, nodes, gamma = self.kernel, self.grid.nodes, self.kernel.problem.gamma
+        kernel, nodes, gamma = self._plain, self.grid.nodes, self.kernel.problem.gamma
         # V = x + A q and q = gamma (W V + slope excess) - s, hence (I - gamma A W) V = x + A (...).
         system = np.eye(len(nodes)) - gamma * (move.mix @ kernel.weights)
         constant = nodes + move.mix @ (gamma * move.slope * kernel.excess - nodes)
@@ -241,7 +172,11 @@ def solve_harvest(
     solutions = []
     for share in (4, 2, 1):
         grid = Grid.through(
-            top=problem.top, nodes=nodes // share, cut=problem.extinct_below, hit=best
+            top=problem.top,
+            nodes=nodes // share,
+            cut=problem.extinct_below,
+            hit=best,
+            finest=problem.finest,
         )
         solutions.append(solve_on_grid(problem, grid))
         best = polished_escapement(solutions[-1])
@@ -277,7 +212,8 @@ def polished_escapement(solution: HarvestSolution) -> float:
 
 def solve_on_grid(problem: HarvestProblem, grid: Grid) -> HarvestSolution:
     """Policy iteration for an endless task, then backward induction where the years differ."""
-    kernel, years = Kernel(problem, grid), problem.years()
+    exponent = problem.exponent if problem.horizon is None else 1.0
+    kernel, years = Kernel(problem, grid, exponent), problem.years()
     if problem.horizon is None:
         q, residual = _policy_iteration(kernel)
     else:

@@ -14,12 +14,12 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-Price = Callable[[np.ndarray], np.ndarray]  # strike (1, m) -> E[(y - strike)^+], (n, m)
+Price = Callable[[np.ndarray], np.ndarray]  # strikes (1, m) -> prices (n, m)
 
 
 SPAN = 10  # the joint, in widths
 RATIO = 1.03  # of neighbours below the joint
-FINER = 150  # nodes below the joint, down to about 1 / 84 of it
+FINER = 150, 900  # least and largest number of nodes below the joint: to 1 / 84, 3e-12 of it
 NUDGE = 1e-9  # cells; puts a node, whatever its rounding, into the cell that it begins
 
 
@@ -44,11 +44,24 @@ class Grid:
     above: int
 
     @classmethod
-    def through(cls, *, top: float, nodes: int, cut: float = 0.0, hit: float | None = None) -> Grid:
-        """About `nodes` equally spaced nodes over [0, top], with one at `cut` and one at `hit`."""
+    def through(
+        cls,
+        *,
+        top: float,
+        nodes: int,
+        cut: float = 0.0,
+        hit: float | None = None,
+        finest: float = 1.0,
+    ) -> Grid:
+        """About `nodes` equally spaced nodes over [0, top], with one at `cut` and one at `hit`.
+
+        Where nothing is cut off, finer ones below them, if possible down to `finest` * top.
+        """
         cells = nodes - 1
         if cut == 0.0:
-            width, below, skipped = top / cells, FINER + 1, SPAN
+            width, skipped = top / cells, SPAN
+            rungs = np.log(SPAN / cells / finest) / np.log(RATIO)
+            below = int(np.clip(np.ceil(rungs), *FINER)) + 1
         else:
             below = min(max(1, round(cells * cut / top)), cells - 1)
             width, skipped = (top - cut) / (cells - below), 0
@@ -74,7 +87,7 @@ class Grid:
         if self.cut:
             lower = np.linspace(0.0, self.cut, self.below, endpoint=False)
             return np.append(lower, self.cut + self.width * np.arange(self.above + 1))
-        lower = self.joint * RATIO ** np.arange(-FINER, 0.0)
+        lower = self.joint * RATIO ** np.arange(1.0 - self.below, 0.0)
         upper = self.width * np.arange(SPAN, SPAN + self.above + 1)
         return np.concatenate([[0.0], lower, upper])
 
@@ -119,25 +132,30 @@ class Grid:
         return sparse.csr_array((weights, (rows, columns)), shape=(n, len(self.nodes)))
 
     def expectation(
-        self, price: Price, survival: np.ndarray, first: int
+        self, call: Price, put: Price, loss: np.ndarray, first: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Weights of E[V(y) 1{y > y_0}], y_0 = nodes[first], for a V that is linear between nodes.
 
+        A weight is the difference of two means of P(y <= k) over neighbouring cells, each a
+        difference of prices: of puts below the joint, where they are small like the cells.
+
         Args:
-            price: call prices of y, strikes (1, m) -> (n, m).
-            survival: P(y > y_0), (n,).
+            call: strikes (1, m) -> E[(y - strike)^+], (n, m).
+            put: strikes (1, m) -> E[(strike - y)^+], up to a term free of the strike, (n, m).
+            loss: P(y <= y_0), (n,).
             first: index of the first node that counts.
 
         Returns:
             Weights (n, nodes), zero below the first, and the excess E[(y - top)^+], (n,): above
             the top V goes on with some slope, which adds slope * excess.
         """
-        nodes = self.nodes[first:]
-        prices = price(nodes[None, :])
-        slopes = (prices[:, :-1] - prices[:, 1:]) / np.diff(nodes)
-        weights = np.zeros((len(prices), len(self.nodes)))
+        low, high = self.nodes[first : self.below + 1], self.nodes[self.below :]
+        calls = call(high[None, :])
+        below = [np.diff(put(low[None, :]), axis=1) / np.diff(low)] if len(low) > 1 else []
+        means = np.concatenate([*below, 1.0 + np.diff(calls, axis=1) / np.diff(high)], axis=1)
+        weights = np.zeros((len(calls), len(self.nodes)))
         active = weights[:, first:]
-        active[:, 0] = survival - slopes[:, 0]
-        active[:, 1:-1] = slopes[:, :-1] - slopes[:, 1:]
-        active[:, -1] = slopes[:, -1]
-        return weights, prices[:, -1]
+        active[:, 0] = means[:, 0] - loss
+        active[:, 1:-1] = np.diff(means, axis=1)
+        active[:, -1] = 1.0 - means[:, -1]
+        return weights, calls[:, -1]

@@ -80,6 +80,13 @@ class Noise(ABC):
         """
 
     @abstractmethod
+    def put_price(self, median: Any, s: Any, k: Any) -> Floats:
+        """E[(k - x')^+] up to a term free of k, exact; arguments and shape as in `call_price`.
+
+        For small strikes: there, differences of call prices are differences of large numbers.
+        """
+
+    @abstractmethod
     def cdf(self, median: Any, s: Any, k: Any) -> Floats:
         """P(x' <= k) in [0, 1], exact; arguments and shape as in `call_price`."""
 
@@ -131,6 +138,10 @@ class Deterministic(MultiplicativeNoise):
     def call_price(self, median: Any, s: Any, k: Any) -> Floats:
         """(f(s) - k)^+."""
         return np.asarray(np.maximum(np.subtract(median, k), 0.0))
+
+    def put_price(self, median: Any, s: Any, k: Any) -> Floats:
+        """(k - f(s))^+."""
+        return np.asarray(np.maximum(np.subtract(k, median), 0.0))
 
     def cdf(self, median: Any, s: Any, k: Any) -> Floats:
         """1 where f(s) <= k, else 0."""
@@ -207,6 +218,16 @@ class LognormalNoise(MultiplicativeNoise):
         np.maximum(price, 0.0, out=price)
         return price
 
+    def put_price(self, median: Any, s: Any, k: Any) -> Floats:
+        """K Phi(-d) - E[Z] m Phi(-d - sigma), with d as in `call_price`."""
+        if self.sigma == 0.0:
+            return _CERTAIN.put_price(median, s, k)
+        median, k = np.asarray(median, float), np.asarray(k, float)
+        d = (_log(median, _LOG_OF_NO_STOCK) + self.mu) / self.sigma
+        d = d - _log(k, _LOG_OF_NO_STRIKE) / self.sigma
+        price = k * ndtr(-d) - median * self.mean_factor * ndtr(-d - self.sigma)
+        return np.maximum(price, 0.0)
+
     def cdf(self, median: Any, s: Any, k: Any) -> Floats:
         """Phi((log(k / m) - mu) / sigma)."""
         if self.sigma == 0.0:
@@ -261,6 +282,16 @@ class UniformNoise(MultiplicativeNoise):
         price /= 2.0 * width
         price += np.maximum(low - k, 0.0)
         return price
+
+    def put_price(self, median: Any, s: Any, k: Any) -> Floats:
+        """(t - lo)^2 / (2 (hi - lo)) + (k - hi)^+, with t, lo and hi as in `call_price`."""
+        if self.d == 0.0:
+            return _CERTAIN.put_price(median, s, k)
+        median, k = np.asarray(median, float), np.asarray(k, float)
+        low, high = median * (1.0 - self.d), median * (1.0 + self.d)
+        width = np.where(high > low, high - low, 1.0)
+        inside = np.clip(k, low, high) - low
+        return inside * inside / (2.0 * width) + np.maximum(k - high, 0.0)
 
     def cdf(self, median: Any, s: Any, k: Any) -> Floats:
         """(k - lo) / (hi - lo) clipped to [0, 1]."""
@@ -318,6 +349,12 @@ class NormalNoise(Noise):
         price += np.exp(-0.5 * z * z) * (sd / sqrt(2.0 * pi))
         np.maximum(price, 0.0, out=price)
         return price
+
+    def put_price(self, median: Any, s: Any, k: Any) -> Floats:
+        """(k - m) Phi(-z) + sd phi(z), the unclipped stock's: clipping at 0 takes P(0) off."""
+        gap, sd, z = self._standardise(median, s, k)
+        price = np.exp(-0.5 * z * z) * (sd / sqrt(2.0 * pi)) - gap * ndtr(-z)
+        return np.maximum(price, 0.0)
 
     def cdf(self, median: Any, s: Any, k: Any) -> Floats:
         """Phi((k - m) / sd); where sd = 0, 1 if m <= k, else 0."""

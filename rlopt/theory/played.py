@@ -80,14 +80,20 @@ class Played:
     def _noisy(self, quota: np.ndarray) -> np.ndarray:
         """Weights of s = max(0, x - eta quota).
 
-        The call price of s is a put price of the catch: (s - k)^+ = (x - k - eta quota)^+.
+        The call price of s is a put price of the catch, (s - k)^+ = (x - k - eta quota)^+, and
+        (k - s)^+ = (k - x + eta quota)^+ - (eta quota - x)^+ for k <= x.
         """
         x, noise = self.x[:, None], self.implementation
         mean = noise.mean(quota, quota)[:, None]
 
-        def put(strike: np.ndarray) -> np.ndarray:
-            left = np.maximum(x - strike, 0.0)
-            price = left - mean + noise.call_price(quota[:, None], quota[:, None], left)
-            return np.maximum(price, 0.0)
+        def caught(strike: np.ndarray) -> np.ndarray:
+            return noise.call_price(quota[:, None], quota[:, None], strike)
 
-        return self.grid.expectation(put, np.ones(len(quota)), 0)[0]
+        def call(strike: np.ndarray) -> np.ndarray:
+            left = np.maximum(x - strike, 0.0)
+            return np.maximum(left - mean + caught(left), 0.0)
+
+        def put(strike: np.ndarray) -> np.ndarray:
+            return np.maximum(strike - x, 0.0) + caught(np.maximum(x - strike, 0.0)) - caught(x)
+
+        return self.grid.expectation(call, put, np.zeros(len(quota)), 0)[0]
