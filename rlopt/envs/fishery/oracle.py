@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlopt.envs.core import Agent, Array, FixedAgent, Oracle, OracleResult
+from rlopt.envs.core import Agent, Array, FixedAgent, FunctionAgent, Oracle, OracleResult
 from rlopt.envs.fishery.env import Fishery, StockState
 from rlopt.theory.dp import HarvestSolution, solve_harvest
 from rlopt.theory.played import Escapement
@@ -106,19 +106,19 @@ def escapement_of(fishery: Fishery, policy: PolicyLike) -> Escapement:
     """A policy as (stocks (n,), year) -> intended escapements, (n,), or (m, n) for m answers.
 
     A quota above the stock shows as a negative escapement. An agent is asked once for all years of
-    a finite horizon; the years of an endless one share one array of answers.
+    a finite horizon, a function of the stock once for ever; the answers stay the same arrays.
     """
     if isinstance(policy, HarvestPolicy):
         return policy.escapement
-    if not hasattr(policy, "predict"):
-        return lambda x, year: policy(x)
-    agent = policy
     asked: dict[int, tuple[np.ndarray, list[np.ndarray]]] = {}
 
     def escapement(x: np.ndarray, year: int) -> np.ndarray:
         if id(x) not in asked:
-            # x is kept too: an id is only unique while its array lives.
-            asked[id(x)] = x, list(_answers(agent, fishery, x))
+            player: Any = policy
+            answers = (
+                list(_answers(player, fishery, x)) if hasattr(player, "predict") else [player(x)]
+            )
+            asked[id(x)] = x, answers  # x is kept too: its id is only its own while it lives
         table = asked[id(x)][1]
         return table[min(year, len(table) - 1)]
 
@@ -151,16 +151,26 @@ def _result(
     grid_error = abs(value - float(coarse.value_at(start)[0]))
     tolerance = 2.0 * grid_error + solution.residual + 1e-10 * abs(value)  # the last: rounding
     method = f"dynamic programme, {len(solution.grid.nodes)} points"
+    note = ""
     if fishery.observation_noise is not None:
-        everything = solution.evaluate(lambda x, year: np.zeros_like(x), start)
-        note, lower = "upper bracket, full observation", float(everything[0])
+        attained = solution.evaluate(lambda x, year: np.zeros_like(x), start)
+        note = "upper bracket, full observation"
     elif fishery.implementation_noise is not None:
+        attained = solution.evaluate(policy.escapement, start)
         note = "upper bracket, perfect implementation"
-        lower = float(solution.evaluate(policy.escapement, start)[0])
-    else:
+    elif fishery.action == "quota" and 2.0 * fishery.quota_scale < fishery.top:
+        attained = solution.evaluate(escapement_of(fishery, _as_seen(policy)), start)
+        if value - attained[0] > tolerance:  # large stocks cannot be brought down in a year
+            note = "upper bracket, quotas beyond 2 K"
+    if not note:
         return OracleResult(value, value - tolerance, value + tolerance, method, tolerance, True)
-    upper = value + tolerance
-    return OracleResult(upper, min(lower, upper), upper, method, tolerance, False, note)
+    upper, lower = value + tolerance, float(attained[0]) - tolerance
+    return OracleResult(upper, lower, upper, method, tolerance, False, note)
+
+
+def _as_seen(policy: HarvestPolicy) -> Agent:
+    """The oracle's policy through its actions, with their limits."""
+    return FunctionAgent(lambda observation: policy.predict(observation)[0])
 
 
 def _answers(agent: Any, fishery: Fishery, x: np.ndarray) -> np.ndarray:
