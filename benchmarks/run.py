@@ -89,10 +89,11 @@ def dp_seconds() -> float:
     return best(lambda: solve_harvest(problem, 751))
 
 
-def overhead(steps: int = 30_000) -> float:
+def overhead(steps: int = 40_000) -> float:
     """Share of time that a trial's records and checkpoints add to a bare `learn`.
 
-    Both train the same PPO; they take turns, so that a busy machine slows both alike.
+    Both train the demo's PPO for the demo's budget; they take turns, so that a busy machine slows
+    both alike.
     """
     from rlopt.bench.learning import learn
     from rlopt.bench.trial import make_env

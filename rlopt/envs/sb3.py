@@ -69,11 +69,11 @@ class FuncSB3VecEnv(VecEnv):
         dones = terminated | truncated
         self._returns += reward
         self._lengths += 1
-        final = {key: info.pop(key, None) for key in ("final_obs", "final_info")}
-        infos = self._rows(info)
+        final_observations, final_info = info.pop("final_obs", None), info.pop("final_info", {})
+        infos, finals = self._rows(info), self._rows(final_info)
         for row in np.flatnonzero(dones):
-            infos[row].update(self._rows(final["final_info"])[row])
-            infos[row]["terminal_observation"] = final["final_obs"][row]
+            infos[row].update(finals[row])
+            infos[row]["terminal_observation"] = final_observations[row]
             cut = bool(truncated[row] and not terminated[row])
             infos[row]["TimeLimit.truncated"] = cut and self.bootstrap_at_horizon
             infos[row]["episode"] = {

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import linalg, optimize
 
 from rlopt.theory.grid import Grid
 from rlopt.theory.harvest import HarvestProblem, Kernel
@@ -99,10 +99,16 @@ class HarvestSolution:
             index = cell + row * self.q.shape[1]
         low = self.q.take(index)
         q = low + fraction * (self.q.take(index + 1) - low)
-        tiny = cell == 0
-        if tiny.any() and not self.grid.cut:
-            q[tiny] = self._near_zero(fraction[tiny], index[tiny])
+        if self._bends:
+            tiny = cell == 0
+            if tiny.any():
+                q[tiny] = self._near_zero(fraction[tiny], index[tiny])
         return index, q
+
+    @cached_property
+    def _bends(self) -> bool:
+        """Whether V is more than a line below the lowest positive node."""
+        return not self.grid.cut and bool((self.exponent < 1.0).any())
 
     def _near_zero(self, fraction: np.ndarray, index: np.ndarray) -> np.ndarray:
         """q(x) from V(x) = V(x_1) (x / x_1)^exponent, fraction = x / x_1."""
@@ -155,9 +161,12 @@ class HarvestSolution:
         """The worth q of a policy that is the same every year, penalty-free: one linear system."""
         kernel, nodes, gamma = self._plain, self.grid.nodes, self.kernel.problem.gamma
         # V = x + A q and q = gamma (W V + slope excess) - s, hence (I - gamma A W) V = x + A (...).
-        system = np.eye(len(nodes)) - gamma * (move.mix @ kernel.weights)
+        system = move.mix @ kernel.weights
+        system *= -gamma
+        np.fill_diagonal(system, system.diagonal() + 1.0)
         constant = nodes + move.mix @ (gamma * move.slope * kernel.excess - nodes)
-        return kernel.worth(np.linalg.solve(system, constant), move.slope)
+        value = linalg.solve(system, constant, overwrite_a=True, check_finite=False)
+        return kernel.worth(value, move.slope)
 
 
 def solve_harvest(
