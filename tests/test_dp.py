@@ -295,7 +295,7 @@ policies = st.builds(
 @given(families, policies)
 def test_structure(fishery: Fishery, policy: Policy) -> None:
     """T1 and T3, and no policy with jumps beats the optimum."""
-    fine, coarse = solve_harvest(problem_of(fishery), nodes=101)
+    fine, coarse, _ = solve_harvest(problem_of(fishery), nodes=101)
     x = np.linspace(0.0, 1.1 * fishery.x_max, 997)
     x = x[x > fishery.extinct_below]
     for solution in (fine, coarse):
@@ -334,7 +334,7 @@ def test_no_agent_beats_the_optimum(fishery: Fishery) -> None:
 
 @pytest.mark.parametrize("fishery", params(PLAIN))
 def test_brackets_hold_the_value_of_a_finer_grid(fishery: Fishery) -> None:
-    fine, _ = solve_harvest(problem_of(fishery), nodes=2401)
+    fine, *_ = solve_harvest(problem_of(fishery), nodes=2401)
     value = fine.value_at(np.array([fishery.x0]))[0]
     result = fishery.oracle().value
     assert result.exact and result.lower <= value <= result.upper

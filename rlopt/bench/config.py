@@ -217,7 +217,9 @@ def _hint(name: str, known: list[str]) -> str:
 
 def _explain(error: ValidationError) -> str:
     """The first complaint of pydantic, naming the key and the closest one allowed."""
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # A misspelt key explains a missing one, not the other way round.
+    first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
         return (

@@ -169,13 +169,11 @@ class HarvestSolution:
         return kernel.worth(value, move.slope)
 
 
-def solve_harvest(
-    problem: HarvestProblem, nodes: int = NODES
-) -> tuple[HarvestSolution, HarvestSolution]:
-    """The optimum on about `nodes` nodes, and on half as many for an estimate of the grid error.
+def solve_harvest(problem: HarvestProblem, nodes: int = NODES) -> tuple[HarvestSolution, ...]:
+    """The optimum on about `nodes` nodes, on half and on a quarter as many, for the grid error.
 
-    Grids of a quarter, half and all nodes; each has a node at the best escapement of the one
-    before, polished on the continuum (the first at the deterministic optimum).
+    Each grid has a node at the best escapement of the coarser one, polished on the continuum (the
+    coarsest at the deterministic optimum).
     """
     best = problem.growth.reference_points(problem.gamma * _mean_factor(problem)).S_msy
     solutions = []
@@ -186,10 +184,11 @@ def solve_harvest(
             cut=problem.extinct_below,
             hit=best,
             finest=problem.finest,
+            knee=problem.knee,
         )
         solutions.append(solve_on_grid(problem, grid))
         best = polished_escapement(solutions[-1])
-    return solutions[2], solutions[1]
+    return tuple(reversed(solutions))
 
 
 def _mean_factor(problem: HarvestProblem) -> float:
@@ -314,7 +313,9 @@ def collapse_probability(
     escapement, lost = fishery.memoryless(policy), fishery.problem.extinct_below
     lost = max(threshold, lost) if ever or threshold <= lost else lost
     problem = replace(fishery.problem, extinct_below=lost)
-    kernel = Kernel(problem, Grid.through(top=problem.top, nodes=nodes, cut=lost))
+    kernel = Kernel(
+        problem, Grid.through(top=problem.top, nodes=nodes, cut=lost, knee=problem.knee)
+    )
     s = kernel.grid.nodes.copy()
     # An empty sea stays empty, next to nothing may recover: node 0 stands for the latter.
     s[0] = 1e-6 * s[1]

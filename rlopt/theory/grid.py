@@ -18,30 +18,32 @@ Price = Callable[[np.ndarray], np.ndarray]  # strikes (1, m) -> prices (n, m)
 
 
 SPAN = 10  # the joint, in widths
-RATIO = 1.03  # of neighbours below the joint
-FINER = 150, 900  # least and largest number of nodes below the joint: to 1 / 84, 3e-12 of it
+RATIO = 1.05  # of neighbours below the joint and above the knee
+FINER = 60, 500  # least and largest number of nodes below the joint: to 1 / 19, 3e-11 of it
 NUDGE = 1e-9  # cells; puts a node, whatever its rounding, into the cell that it begins
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Nodes on [0, top]: equally spaced above a joint, so that finding a cell is arithmetic.
+    """Nodes on [0, top], equally spaced between a joint and a knee: finding a cell is arithmetic.
 
     Below the joint they are geometric, since a stock that grows from next to nothing gains value
     like a power of its size. Where the stock is lost below a cut, that is the joint, and the lost
-    part is equally spaced.
+    part is equally spaced. Above the knee, where only luck leads, they are geometric too.
 
     Args:
         cut: the stock is lost at or below it; 0 for no such level.
         below: number of cells in [0, joint].
         width: spacing above the joint.
-        above: number of cells above the joint.
+        above: number of cells from the joint to the knee.
+        far: number of cells from the knee to the top.
     """
 
     cut: float
     below: int
     width: float
     above: int
+    far: int = 0
 
     @classmethod
     def through(
@@ -52,29 +54,37 @@ class Grid:
         cut: float = 0.0,
         hit: float | None = None,
         finest: float = 1.0,
+        knee: float = np.inf,
     ) -> Grid:
-        """About `nodes` equally spaced nodes over [0, top], with one at `cut` and one at `hit`.
+        """About `nodes` equally spaced nodes up to the knee, with one at `cut` and one at `hit`.
 
         Where nothing is cut off, finer ones below them, if possible down to `finest` * top.
         """
+        end = min(knee, top)
         cells = nodes - 1
         if cut == 0.0:
-            width, skipped = top / cells, SPAN
-            rungs = np.log(SPAN / cells / finest) / np.log(RATIO)
+            width, skipped = end / cells, SPAN
+            rungs = np.log(SPAN * width / top / finest) / np.log(RATIO)
             below = int(np.clip(np.ceil(rungs), *FINER)) + 1
         else:
-            below = min(max(1, round(cells * cut / top)), cells - 1)
-            width, skipped = (top - cut) / (cells - below), 0
-        if hit is not None and cut + SPAN * width < hit < top:
+            below = min(max(1, round(cells * cut / end)), cells - 1)
+            width, skipped = (end - cut) / (cells - below), 0
+        if hit is not None and cut + SPAN * width < hit < end:
             # The largest spacing, not above the one so far, that divides hit - cut.
             width = (hit - cut) / np.ceil((hit - cut) / width - 1e-9)
-        above = int(np.ceil((top - cut) / width - 1e-9)) - skipped
-        return cls(cut, below, float(width), above)
+        above = int(np.ceil((end - cut) / width - 1e-9)) - skipped
+        far = max(0, int(np.ceil(np.log(top / end) / np.log(RATIO) - 1e-9)))
+        return cls(cut, below, float(width), above, far)
 
     @property
     def joint(self) -> float:
         """Where the equal spacing begins."""
         return self.cut if self.cut else SPAN * self.width
+
+    @property
+    def knee(self) -> float:
+        """Where it ends."""
+        return self.joint + self.width * self.above
 
     @property
     def first(self) -> int:
@@ -86,10 +96,11 @@ class Grid:
         """Ascending, nodes[0] = 0."""
         if self.cut:
             lower = np.linspace(0.0, self.cut, self.below, endpoint=False)
-            return np.append(lower, self.cut + self.width * np.arange(self.above + 1))
-        lower = self.joint * RATIO ** np.arange(1.0 - self.below, 0.0)
-        upper = self.width * np.arange(SPAN, SPAN + self.above + 1)
-        return np.concatenate([[0.0], lower, upper])
+            middle = self.cut + self.width * np.arange(self.above + 1)
+        else:
+            lower = np.append(0.0, self.joint * RATIO ** np.arange(1.0 - self.below, 0.0))
+            middle = self.width * np.arange(SPAN, SPAN + self.above + 1)
+        return np.concatenate([lower, middle, self.knee * RATIO ** np.arange(1.0, self.far + 1)])
 
     @cached_property
     def _inverse_widths(self) -> np.ndarray:
@@ -104,6 +115,10 @@ class Grid:
         low = place < self.below
         if low.any():
             place[low] = self._low_place(x[low])
+        if self.far:
+            high = place > self.below + self.above + NUDGE
+            rungs = np.log(x[high] / self.knee) / np.log(RATIO)
+            place[high] = self.below + self.above + rungs + NUDGE
         index = np.minimum(place.astype(np.intp), len(self.nodes) - 2)
         fraction = (x - self.nodes.take(index)) * self._inverse_widths.take(index)
         return index, fraction
@@ -141,7 +156,7 @@ class Grid:
 
         Args:
             call: strikes (1, m) -> E[(y - strike)^+], (n, m).
-            put: strikes (1, m) -> E[(strike - y)^+], up to a term free of the strike, (n, m).
+            put: strikes (1, m) -> E[(strike - y)^+], (n, m).
             loss: P(y <= y_0), (n,).
             first: index of the first node that counts.
 

@@ -11,6 +11,7 @@ from scipy import optimize
 
 from rlopt.theory.grid import Grid
 
+TINY = 1e-12  # share of the largest stock that is next to nothing
 LONGEST = 20_000  # years of backward induction for an endless task whose penalty fades
 
 
@@ -69,10 +70,21 @@ class HarvestProblem:
 
     @property
     def finest(self) -> float:
-        """Share of `top` below which a stock cannot recover before a finite horizon ends."""
+        """Share of `top` down to which the value of a stock is not yet simple.
+
+        Below it, V is a power in an endless task, and linear where the horizon is too near for a
+        recovery.
+        """
         small = np.full(1, 1e-9 * self.top)
         fastest = float((self.growth(small) / small)[0])
-        return 1.0 if self.horizon is None or fastest <= 1.0 else fastest**-self.horizon
+        if self.horizon is None:
+            return 1.0 if self.exponent == 1.0 else TINY
+        return 1.0 if fastest <= 1.0 else max(fastest**-self.horizon, TINY)
+
+    @property
+    def knee(self) -> float:
+        """Stock that only luck exceeds: twice the best that growth gives on average."""
+        return min(self.top, 2.0 * float(self.growth.peak[1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +101,10 @@ class Kernel:
     problem: HarvestProblem
     grid: Grid
     exponent: float = 1.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Matrices are made again where they are needed."""
+        return {"problem": self.problem, "grid": self.grid, "exponent": self.exponent}
 
     @cached_property
     def _weights_and_excess(self) -> tuple[np.ndarray, np.ndarray]:

@@ -81,7 +81,7 @@ class Noise(ABC):
 
     @abstractmethod
     def put_price(self, median: Any, s: Any, k: Any) -> Floats:
-        """E[(k - x')^+] up to a term free of k, exact; arguments and shape as in `call_price`.
+        """E[(k - x')^+] [biomass], exact; arguments and shape as in `call_price`.
 
         For small strikes: there, differences of call prices are differences of large numbers.
         """
@@ -351,10 +351,19 @@ class NormalNoise(Noise):
         return price
 
     def put_price(self, median: Any, s: Any, k: Any) -> Floats:
-        """(k - m) Phi(-z) + sd phi(z), the unclipped stock's: clipping at 0 takes P(0) off."""
+        """Integral of the cdf from 0 to k: P(k) - P(0), P(k) = (k - m) Phi(-z) + sd phi(z).
+
+        Where k is far below sd that difference would be lost in rounding: there its expansion,
+        k Phi(-m / sd) + k^2 phi(m / sd) / (2 sd).
+        """
         gap, sd, z = self._standardise(median, s, k)
+        level, _, z_0 = self._standardise(median, s, 0.0)
+        at_0 = np.exp(-0.5 * z_0 * z_0) / sqrt(2.0 * pi)
         price = np.exp(-0.5 * z * z) * (sd / sqrt(2.0 * pi)) - gap * ndtr(-z)
-        return np.maximum(price, 0.0)
+        price -= sd * at_0 - level * ndtr(-z_0)
+        k = np.asarray(k, float)
+        near = k * ndtr(-z_0) + k * k * at_0 / np.maximum(2.0 * sd, 1e-200)
+        return np.maximum(np.where(k < 1e-4 * sd, near, price), 0.0)
 
     def cdf(self, median: Any, s: Any, k: Any) -> Floats:
         """Phi((k - m) / sd); where sd = 0, 1 if m <= k, else 0."""

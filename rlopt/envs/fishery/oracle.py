@@ -12,6 +12,7 @@ from rlopt.envs.core import Agent, Array, FixedAgent, FunctionAgent, Oracle, Ora
 from rlopt.envs.fishery.env import Fishery, StockState
 from rlopt.theory.dp import HarvestSolution, solve_harvest
 from rlopt.theory.played import Escapement
+from rlopt.theory.reed import reed_gain, reed_value
 
 QUANTILES = 101  # equally likely actions that stand for a random policy
 
@@ -125,31 +126,50 @@ def escapement_of(fishery: Fishery, policy: PolicyLike) -> Escapement:
     return escapement
 
 
+@dataclass(frozen=True, eq=False)
+class HarvestRegret:
+    """The optimality gap of each transition, from the escapement that was really left."""
+
+    solution: HarvestSolution
+
+    def __call__(self, state: StockState, action: Array, next_state: StockState) -> np.ndarray:
+        """Transitions of n stocks -> (n,) [biomass]."""
+        return self.solution.regret(state.stock, next_state.escapement, state.year)
+
+
 def solve(fishery: Fishery) -> HarvestOracle:
-    """The exact optimum of a fishery, or its bracket under observation or implementation error."""
-    solution, coarse = solve_harvest(fishery.problem)
-    policy = HarvestPolicy(fishery, solution)
+    """The exact optimum of a fishery, or its bracket under observation or implementation error.
 
-    def regret(state: StockState, action: Array, next_state: StockState) -> np.ndarray:
-        return solution.regret(state.stock, next_state.escapement, state.year)
-
+    Raises:
+        ValueError: normal noise so large that no optimum exists.
+    """
+    gain = reed_gain(fishery.growth, fishery.noise, fishery.gamma).G
+    solutions = solve_harvest(fishery.problem)
+    policy = HarvestPolicy(fishery, solutions[0])
     return HarvestOracle(
-        value=_result(fishery, solution, coarse, policy),
+        value=_result(fishery, solutions, policy, gain),
         policy=policy,
-        regret=regret,
+        regret=HarvestRegret(solutions[0]),
         fishery=fishery,
-        solution=solution,
+        solution=solutions[0],
     )
 
 
 def _result(
-    fishery: Fishery, solution: HarvestSolution, coarse: HarvestSolution, policy: HarvestPolicy
+    fishery: Fishery, solutions: tuple[HarvestSolution, ...], policy: HarvestPolicy, gain: float
 ) -> OracleResult:
-    """Grid error: twice the change from half the nodes (what is left is a third of it, or so)."""
+    """The value with its grid error, which falls by four when the nodes double.
+
+    Twice the change from half the nodes, or what that from a quarter suggests; never above Reed's
+    bound.
+    """
     start = np.array([fishery.x0])
-    value = float(solution.value_at(start)[0])
-    grid_error = abs(value - float(coarse.value_at(start)[0]))
-    tolerance = 2.0 * grid_error + solution.residual + 1e-10 * abs(value)  # the last: rounding
+    fine, half, quarter = (float(solution.value_at(start)[0]) for solution in solutions)
+    solution, value = solutions[0], fine
+    grid_error = max(2.0 * abs(fine - half), 0.5 * abs(half - quarter))
+    tolerance = grid_error + solution.residual + 1e-10 * abs(value)  # the last: rounding
+    bound = reed_value(x0=fishery.x0, G=gain, gamma=fishery.gamma, T=fishery.horizon)
+    upper = max(value, min(value + tolerance, bound))
     method = f"dynamic programme, {len(solution.grid.nodes)} points"
     note = ""
     if fishery.observation_noise is not None:
@@ -163,8 +183,8 @@ def _result(
         if value - attained[0] > tolerance:  # large stocks cannot be brought down in a year
             note = "upper bracket, quotas beyond 2 K"
     if not note:
-        return OracleResult(value, value - tolerance, value + tolerance, method, tolerance, True)
-    upper, lower = value + tolerance, float(attained[0]) - tolerance
+        return OracleResult(value, value - tolerance, upper, method, tolerance, True)
+    lower = min(float(attained[0]) - tolerance, upper)
     return OracleResult(upper, lower, upper, method, tolerance, False, note)
 
 
