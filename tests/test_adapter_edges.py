@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import ResetNeeded
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.env_checker import check_env as check_env_sb3
@@ -100,9 +100,11 @@ def test_autoreset_mode_is_kept_as_the_enum(mode: AutoresetMode) -> None:
 
 
 @pytest.mark.parametrize("make", ADAPTERS)
-@pytest.mark.parametrize("limit", [0, -3])
+@pytest.mark.parametrize("limit", [0, -3, 2.5])
 def test_bad_time_limit(make: Any, limit: int) -> None:
-    with pytest.raises(ValueError, match=f"max_episode_steps must be >= 1 or None, got {limit}"):
+    with pytest.raises(
+        ValueError, match=f"max_episode_steps must be a whole number >= 1 or None, got {limit}"
+    ):
         make(ALLEN, max_episode_steps=limit)
 
 
@@ -295,3 +297,43 @@ def test_unbounded_spaces_are_allowed() -> None:
     env = FuncGymEnv(Drift())
     env.reset(seed=0)
     assert env.step(np.zeros(2))[0].shape == (2,)
+
+
+def test_an_environment_in_use_can_be_pickled() -> None:
+    """Its oracle too, whose matrices are made again where they are needed."""
+    env = FuncGymEnv(ALLEN)
+    env.reset(seed=3)
+    env.step([0.1])
+    again = pickle.loads(pickle.dumps(env))
+    assert again.step([-0.5])[4] == env.step([-0.5])[4]
+    oracle = pickle.loads(pickle.dumps(ALLEN.oracle()))
+    assert oracle.evaluate(oracle.policy, [5.5]) == pytest.approx(oracle.value_at([5.5]))
+
+
+def test_numpy_integers_are_seeds() -> None:
+    four: Any = np.int64(4)
+    for env in (FuncGymEnv(LOGISTIC), FuncVectorEnv(LOGISTIC)):
+        first = env.reset(seed=four)[0]
+        np.testing.assert_array_equal(first, env.reset(seed=4)[0])
+
+
+def test_a_foreign_state_is_refused() -> None:
+    two, three = FuncVectorEnv(ALLEN, 2), FuncVectorEnv(ALLEN, 3)
+    two.reset(seed=0)
+    with pytest.raises(ValueError, match="of 2 copies, not of 3"):
+        three.set_state(two.get_state())
+    with pytest.raises(ValueError, match="not saved by a FuncGymEnv"):
+        FuncGymEnv(ALLEN).set_state(two.get_state())
+
+
+class Coarse(Count):
+    """Observations in single precision, which is Box's default."""
+
+    observation_space = Box(0.0, 10.0, (1,))
+
+
+def test_observations_have_the_type_of_their_space() -> None:
+    env = FuncVectorEnv(Coarse(), 2)
+    observation, _ = env.reset()
+    assert observation.dtype == np.float32 and observation in env.observation_space
+    assert env.step(np.ones((2, 1)))[1].dtype == np.float64

@@ -254,3 +254,14 @@ def test_the_hash_of_a_suite_ignores_only_its_description(tmp_path: Path) -> Non
     assert suite.hash == Suite.model_validate(GOOD | {"description": "words"}).hash
     for key, value in {"steps": 11, "seeds": 3, "agents": ["random"], "imports": ["x"]}.items():
         assert suite.hash != Suite.model_validate(GOOD | {key: value}).hash
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("env", "envs"), ("seed", "seeds"), ("stepps", "steps")]
+)
+def test_a_misspelt_required_key_is_recognised(tmp_path: Path, wrong: str, right: str) -> None:
+    path = write(tmp_path)
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content[wrong] = content.pop(right)
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    assert f"did you mean {right!r}" in complaint(path)

@@ -348,7 +348,7 @@ def test_no_regret_at_the_best_escapement(fishery: Fishery) -> None:
     x = np.random.default_rng(0).random(20_000) * 1.2 * fishery.x_max
     x[:200] = oracle.solution.grid.nodes[:200]
     for year in {0, 1, (fishery.horizon or 3) - 1, 10_000}:
-        regret = oracle.solution.regret(x, oracle.escapement(x, year), year)
+        regret = oracle.solution.regret(x, oracle.solution.escapement(x, year), year)
         assert (regret == 0.0).all()
         other = oracle.solution.regret(x, x * np.random.default_rng(1).random(len(x)), year)
         assert (other >= 0.0).all() and other.max() > 0.0
@@ -391,7 +391,7 @@ BAD_POLICIES: Any = [lambda x: np.full(len(x), np.nan), lambda x: 1.0, lambda x:
 
 @pytest.mark.parametrize("policy", BAD_POLICIES)
 def test_bad_policies(policy: Any) -> None:
-    with pytest.raises(ValueError, match="a policy must answer"):
+    with pytest.raises(ValueError, match="a policy must give"):
         FISHERIES["logistic-6-years"].oracle().evaluate(policy, [1.0, 2.0])
 
 
@@ -425,6 +425,54 @@ def test_a_tiny_stock_gains_value_as_a_power(growth: Any, fastest: float) -> Non
         low, high = oracle.value_at(np.array([1e-9, 1e-7]))
         slope = np.log(high / low) / np.log(100.0)
         expected = -np.log(0.97) / np.log(fastest)
-        assert slope == pytest.approx(expected, rel=1e-6 if noise == Deterministic() else 0.02)
+        # V is linear between nodes 5 % apart; noise moves the exponent a little.
+        assert slope == pytest.approx(expected, rel=2e-3 if noise == Deterministic() else 0.02)
     landed = Fishery(growth=Allen(2.0, 8.0, 5.0), noise=noise, x0=8.0).oracle()
     np.testing.assert_allclose(landed.value_at(np.array([1e-9, 1e-3])), [1e-9, 1e-3])
+
+
+WIDE = [
+    (Allen(2.0, 8.0, 5.0), LognormalNoise(2.0), 10.0),
+    (Allen(2.0, 8.0, 5.0), NormalNoise(2.0), 10.0),
+    (Myers(2.0, 3.0, 1.0), LognormalNoise(1.0), 1.5),
+    (Logistic(0.3, 1.0), NormalNoise(0.5), 0.75),
+    (BevertonHolt(0.3, 1.0), LognormalNoise(0.7), 0.75),
+]
+
+
+@pytest.mark.parametrize(("growth", "noise", "x0"), WIDE)
+def test_wild_noise_has_a_bracket_that_holds(growth: Any, noise: Any, x0: float) -> None:
+    fishery = Fishery(growth=growth, noise=noise, x0=x0, gamma=0.99)
+    oracle = fishery.oracle()
+    fine, *_ = solve_harvest(fishery.problem, nodes=1501)
+    value = fine.value_at(np.array([x0]))[0]
+    assert oracle.value.lower <= value <= oracle.value.upper
+    gain = reed_gain(growth, noise, 0.99).G
+    assert oracle.value.upper <= reed_value(x0=x0, G=gain, gamma=0.99) * (1.0 + 1e-12)
+    # Leave the best for one year, then take all: no optimum is worth less.
+    s = np.linspace(0.0, x0, 500)
+    assert oracle.value.upper >= (x0 - s + 0.99 * noise.mean(growth(s), s)).max() - 1e-9
+
+
+@pytest.mark.parametrize("name", ["Logistic", "BevertonHolt", "Ricker", "May", "Allen", "Myers"])
+def test_the_oracle_is_worth_its_value_however_small_the_stock(name: str) -> None:
+    fishery = FISHERIES[f"{name}Fishery-v0"]
+    for noise in (fishery.noise, NormalNoise(0.3)):
+        oracle = replace(fishery, noise=noise).oracle()
+        x = np.geomspace(1e-6, 1.0, 13) * fishery.x0
+        np.testing.assert_allclose(oracle.evaluate(oracle.policy, x), oracle.value_at(x), rtol=1e-5)
+        assert (oracle.evaluate(oracle.policy, x) <= oracle.value_at(x) + 1e-9).all()
+
+
+def test_noise_without_an_optimum_is_refused() -> None:
+    fishery = Fishery(growth=Allen(2.0, 8.0, 5.0), noise=NormalNoise(5.0), x0=10.0)
+    with pytest.raises(ValueError, match="unbounded for NormalNoise"):
+        fishery.oracle()
+
+
+@pytest.mark.parametrize("year", [-1, 6, 10_000])
+def test_years_outside_the_task_are_refused(year: int) -> None:
+    oracle = Fishery(growth=Logistic(0.3, 1.0), noise=Deterministic(), x0=0.75, horizon=6).oracle()
+    for ask in (oracle.value_at, oracle.escapement):
+        with pytest.raises(ValueError, match=f"t must be a year in .0, 6., got {year}"):
+            ask([0.5], year)

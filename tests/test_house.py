@@ -252,3 +252,9 @@ def test_the_version_is_said_once() -> None:
     assert project["version"] == rlopt.__version__
     assert f"version: {rlopt.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## [{rlopt.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_the_rooms_are_attributes_of_the_package() -> None:
+    """`import rlopt` is enough for `rlopt.agents.make` and `rlopt.bench.load`."""
+    code = "import rlopt; rlopt.agents.names(); rlopt.bench.load; rlopt.theory; rlopt.envs.FuncEnv"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,11 +16,23 @@ from scipy import optimize
 
 from rlopt.agents.core import Rule
 
-TRIALS = 61  # values of the constant that are tried before the best is polished
+TRIALS = 31  # values of the constant that are tried before the best is polished
 
 
 class HarvestRule(Rule):
-    """A rule stock -> escapement."""
+    """A rule stock -> escapement.
+
+    Args:
+        env: its fishery.
+
+    Raises:
+        ValueError: the environment is no fishery.
+    """
+
+    def __init__(self, env: Any) -> None:
+        super().__init__(env)
+        if not hasattr(self.func, "growth"):
+            raise ValueError(f"{self.name} is a rule for fisheries, got {self.func!r}")
 
     def escapement(self, stock: np.ndarray) -> np.ndarray:
         """Stocks (n,) -> intended escapements (n,) [biomass]."""

@@ -73,5 +73,8 @@ def make(name: str, env: Any, *, seed: int | None = None, **hyperparameters: Any
     build = factory(name)
     if seed is not None and "seed" in inspect.signature(build).parameters:
         hyperparameters["seed"] = seed
-    agent: Agent = build(env, **hyperparameters)
+    try:
+        agent: Agent = build(env, **hyperparameters)
+    except TypeError as error:  # it names a function, which the caller has never heard of
+        raise TypeError(f"agent {name!r}: {error}") from error
     return agent

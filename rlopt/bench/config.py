@@ -235,6 +235,7 @@ def _explain(error: ValidationError) -> str:
 def _one_line(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    problem = problem.partition(" was raised from the environment creator")[0]  # gymnasium's
     if mark:
         return f"{problem} (line {mark.line + 1}, column {mark.column + 1})"
     # the words of an ImportError or ValueError stand alone, those of a KeyError do not

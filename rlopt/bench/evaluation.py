@@ -75,4 +75,5 @@ def simulate(func: FuncEnv, oracle: Oracle, agent: Agent, seed: int) -> Evaluati
     contradict = abs((by_steps - by_return).mean()) > DOUBT * errors[2]
     returns_count = oracle.regret is None or errors[1] < errors[0] or contradict
     mean, error = (by_return.mean(), errors[1]) if returns_count else (by_steps.mean(), errors[0])
-    return Evaluation(float(oracle.value.value - mean), float(mean), float(error))
+    value = totals[1].mean() if returns_count else oracle.value.value - mean
+    return Evaluation(float(value), float(mean), float(error))

@@ -97,11 +97,6 @@ def regret(x: float | None, significant: int = 3) -> str:
     return fixed(x, significant - 1 - exponent)
 
 
-def regret_span(low: float, high: float) -> str:
-    """The middle 80 % of seeds, in brackets after a regret: '0.241 to 1.07'."""
-    return f"{regret(low)} to {regret(high)}"
-
-
 def to_tolerance(x: float | None, tolerance: float | None, most: int = 6) -> str:
     """An oracle's value: digits down to its tolerance, no further, at most six."""
     if x is None or not math.isfinite(x):

@@ -106,8 +106,11 @@ class Batch:
     ) -> None:
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"num_envs must be an integer >= 1, got {n!r}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be >= 1 or None, got {max_episode_steps}")
+        whole = isinstance(max_episode_steps, int | np.integer) and max_episode_steps >= 1
+        if max_episode_steps is not None and not whole:
+            raise ValueError(
+                f"max_episode_steps must be a whole number >= 1 or None, got {max_episode_steps!r}"
+            )
         self.func, self.n, self.single = func, int(n), single
         limits = [limit for limit in (func.horizon, max_episode_steps) if limit is not None]
         self.limit = min(limits) if limits else None
@@ -139,7 +142,8 @@ class Batch:
         """Observations of all sub-environments, or of some rows; draws the observation noise."""
         state = self.state if rows is None else state_map(lambda a: a[rows], self.state)
         # A copy: an environment may return its own state, and callers may write into observations.
-        return self.func.observation(state, self._draw("observation", rows)).copy()
+        observation = self.func.observation(state, self._draw("observation", rows))
+        return np.array(observation, dtype=self.func.observation_space.dtype)
 
     def _draw(self, component: str, rows: np.ndarray | None = None) -> np.ndarray:
         noise = self.streams[component].draw(rows)
@@ -194,7 +198,13 @@ class Batch:
         return copy.deepcopy({name: getattr(self, name) for name in names})
 
     def set_state(self, saved: dict[str, Any]) -> None:
-        """Go back to what `get_state` returned; the saved state can be used again."""
+        """Go back to what `get_state` returned; the saved state can be used again.
+
+        Raises:
+            ValueError: it was saved by an environment with another number of copies.
+        """
+        if len(saved["seeded"]) != self.n:
+            raise ValueError(f"this state is of {len(saved['seeded'])} copies, not of {self.n}")
         for name, value in copy.deepcopy(saved).items():
             setattr(self, name, value)
 

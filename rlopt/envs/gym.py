@@ -63,7 +63,7 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, Info]:
         """Start an episode; without a seed the streams of noise simply go on."""
-        super().reset(seed=seed)
+        super().reset(seed=int(seed) if isinstance(seed, np.integer) else seed)
         if seed is not None or not self.batch.seeded[0]:
             self.batch.seed(0, self.np_random_seed)
         self.batch.restart()
@@ -117,6 +117,8 @@ class FuncGymEnv(gymnasium.Env[Any, Any]):
 
     def set_state(self, saved: dict[str, Any]) -> Self:
         """Go back to what `get_state` returned, mid-episode too."""
+        if "running" not in saved:
+            raise ValueError(f"this state was not saved by a {type(self).__name__}")
         self.batch.set_state(saved["batch"])
         self.history, self._running = list(saved["history"]), saved["running"]
         return self

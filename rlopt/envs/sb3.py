@@ -101,6 +101,8 @@ class FuncSB3VecEnv(VecEnv):
 
     def set_state(self, saved: dict[str, Any]) -> Self:
         """Go back to what `get_state` returned, mid-episode too."""
+        if "returns" not in saved:
+            raise ValueError(f"this state was not saved by a {type(self).__name__}")
         self.vector.set_state(saved["vector"])
         self._returns, self._lengths = saved["returns"].copy(), saved["lengths"].copy()
         return self

@@ -76,7 +76,7 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
         An integer seeds sub-env i with seed + i; a sequence gives each its own. Without a seed the
         streams of noise go on.
         """
-        super().reset(seed=seed if isinstance(seed, int | np.integer) else None)
+        super().reset(seed=int(seed) if isinstance(seed, int | np.integer) else None)
         mask = self._mask(options)
         for row, row_seed in enumerate(self._seeds(seed)):
             if mask[row] and row_seed is not None:
@@ -103,6 +103,7 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
         actions = checked_action(self.single_action_space, actions, self._shape)
         resting = self._restart_ended() if self._ended.any() else None
         reward, terminated, truncated, facts = self.batch.advance(actions, resting)
+        reward = np.asarray(reward, dtype=np.float64)
         moved = np.ones(self.num_envs, bool)
         if resting is not None:
             moved[resting] = False
@@ -177,6 +178,8 @@ class FuncVectorEnv(VectorEnv[Any, Any, Any]):
 
     def set_state(self, saved: dict[str, Any]) -> Self:
         """Go back to what `get_state` returned, mid-episode too."""
+        if "ended" not in saved:
+            raise ValueError(f"this state was not saved by a {type(self).__name__}")
         self.batch.set_state(saved["batch"])
         self.history, self._ended = list(saved["history"]), saved["ended"].copy()
         return self

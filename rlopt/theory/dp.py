@@ -310,6 +310,7 @@ def collapse_probability(
         raise ValueError(f"years must be a whole number >= 0, got {years!r}")
     if not 0.0 <= threshold < fishery.problem.top:
         raise ValueError(f"threshold must be in [0, {fishery.problem.top}), got {threshold!r}")
+    years = int(years)
     escapement, lost = fishery.memoryless(policy), fishery.problem.extinct_below
     lost = max(threshold, lost) if ever or threshold <= lost else lost
     problem = replace(fishery.problem, extinct_below=lost)

@@ -62,11 +62,12 @@ class Played:
     def _matrix(self, answers: np.ndarray) -> Move:
         x, noise = self.x, self.implementation
         s = np.atleast_2d(np.asarray(answers, dtype=np.float64))
-        if s.shape[1:] != x.shape or not np.isfinite(s).all():
+        if s.shape[1:] != x.shape:
             raise ValueError(
-                f"a policy must answer {len(x)} stocks with as many finite escapements, "
-                f"got shape {s.shape}"
+                f"a policy must give one escapement a stock: {len(x)} stocks, got shape {s.shape}"
             )
+        if not np.isfinite(s).all():
+            raise ValueError(f"a policy must give finite escapements, got {s[~np.isfinite(s)][0]}")
         slope = float(len(x) > 1 and bool((s[:, -1] == s[:, -2]).all()))
         if noise is None:
             mix = self.grid.interpolation(np.clip(s, 0.0, x))

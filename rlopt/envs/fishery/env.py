@@ -75,8 +75,10 @@ class Fishery(FuncEnv):
         observation shows, also after a reset: stock (true), obs_clipped.
 
     Oracle:
-        Exact dynamic programming. With observation error an upper bracket (full observation), with
-        implementation error an upper bracket (perfect implementation).
+        Exact dynamic programming. On an endless task with a penalty, which fades, the best policy
+        depends on the year: the oracle's agent counts the years in its `state`. With observation
+        error an upper bracket (full observation), with implementation error an upper bracket
+        (perfect implementation).
 
     References:
         Boettiger, Mangel and Munch 2015 (arXiv 1412.8081); Reed 1979.
@@ -294,7 +296,7 @@ class Fishery(FuncEnv):
         return {"stock": state.stock, "obs_clipped": state.seen > self.x_max}
 
     def transition_info(self, state: StockState, action: Array, next_state: StockState) -> Info:
-        """The year in the terms of the field; see the class."""
+        """The year in the terms of the field; see the class. For numpy only, as adapters are."""
         stock, escapement, catch = state.stock, next_state.escapement, next_state.catch
         per_b, per_f, per_b0, tip = self._yardsticks
         u = catch / (stock + NEVER)

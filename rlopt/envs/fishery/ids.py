@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from rlopt.envs.fishery.env import Fishery
+from rlopt.theory.checks import nonnegative
 from rlopt.theory.stock import (
     Allen,
     BevertonHolt,
@@ -48,8 +49,14 @@ def make_noise(noise: str, sigma: float, mean_one: bool = False) -> Noise:
     if mean_one:
         raise ValueError(f"mean_one belongs to lognormal noise, got noise={noise!r}")
     if noise == "none":
+        nonnegative("Fishery", "sigma", sigma)
         return Deterministic()
     return NormalNoise(sigma) if noise == "normal" else UniformNoise(sigma)
+
+
+def _error(name: str, given: dict[str, Any]) -> Noise | None:
+    """Lognormal noise of that standard deviation, None for 0."""
+    return LognormalNoise(given[name]) if nonnegative("Fishery", name, given[name]) else None
 
 
 def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[..., Fishery]:
@@ -74,10 +81,7 @@ def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[.
                 )
         given = allowed | kwargs
         errors = {
-            f"{kind}_noise": LognormalNoise(given[f"{kind}_sigma"])
-            if given[f"{kind}_sigma"]
-            else None
-            for kind in ("implementation", "observation")
+            kind: _error(f"{kind}_sigma", given) for kind in ("implementation", "observation")
         }
         return Fishery(
             growth=growth(*(given[name] for name in names)),
@@ -88,8 +92,8 @@ def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[.
             action=given["action"],
             extinct_below=given["extinct_below"],
             extinction_penalty=given["extinction_penalty"],
-            implementation_noise=errors["implementation_noise"],
-            observation_noise=errors["observation_noise"],
+            implementation_noise=errors["implementation"],
+            observation_noise=errors["observation"],
         )
 
     fishery.__doc__ = f"A {growth.__name__} fishery; keyword arguments: {', '.join(allowed)}."

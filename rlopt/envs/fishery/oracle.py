@@ -36,11 +36,11 @@ class HarvestOracle(Oracle):
 
     def value_at(self, x: Any, t: int = 0) -> np.ndarray:
         """Optimal expected discounted catch from stocks x (n,) in year t, (n,) [biomass]."""
-        return self.solution.value_at(self._stocks(x), t)
+        return self.solution.value_at(self._stocks(x), self._year(t))
 
     def escapement(self, x: Any, t: int = 0) -> np.ndarray:
         """The best escapement of stocks x (n,) in year t, (n,) [biomass]."""
-        return self.solution.escapement(self._stocks(x), t)
+        return self.solution.escapement(self._stocks(x), self._year(t))
 
     def evaluate(self, policy: PolicyLike, x: Any) -> np.ndarray:
         """Exact value of a memoryless policy from stocks x, (n,) -> (n,) [biomass] (notes, T5).
@@ -61,6 +61,13 @@ class HarvestOracle(Oracle):
         if self.fishery.observation_noise is not None:
             return None
         return float(self.evaluate(agent, [self.fishery.x0])[0])
+
+    def _year(self, t: int) -> int:
+        horizon = self.fishery.horizon
+        if t < 0 or (horizon is not None and t >= horizon):
+            allowed = ">= 0" if horizon is None else f"in [0, {horizon})"
+            raise ValueError(f"t must be a year {allowed}, got {t}")
+        return t
 
     def _stocks(self, x: Any) -> np.ndarray:
         x = np.atleast_1d(np.asarray(x, dtype=np.float64))
