@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy import linalg, optimize
+from scipy import linalg, optimize, sparse
 
 from rlopt.theory.grid import Grid
 from rlopt.theory.harvest import HarvestProblem, Kernel
@@ -158,15 +158,20 @@ class HarvestSolution:
         return x + first.mix @ q
 
     def _stationary(self, move: Move) -> np.ndarray:
-        """The worth q of a policy that is the same every year, penalty-free: one linear system."""
+        """The worth q of a policy that is the same every year, penalty-free: one linear system.
+
+        V = x + A q and q = gamma (W V + slope excess) - s, where only the escapements that A uses
+        are unknown: a policy that leaves little, or always the same, makes a small system.
+        """
         kernel, nodes, gamma = self._plain, self.grid.nodes, self.kernel.problem.gamma
-        # V = x + A q and q = gamma (W V + slope excess) - s, hence (I - gamma A W) V = x + A (...).
-        system = move.mix @ kernel.weights
-        system *= -gamma
+        mix = sparse.csc_array(move.mix)
+        used = np.flatnonzero(np.diff(mix.indptr))
+        mix, rows = mix[:, used], kernel.weights[used]
+        system = -gamma * (mix.T @ rows.T).T
         np.fill_diagonal(system, system.diagonal() + 1.0)
-        constant = nodes + move.mix @ (gamma * move.slope * kernel.excess - nodes)
-        value = linalg.solve(system, constant, overwrite_a=True, check_finite=False)
-        return kernel.worth(value, move.slope)
+        constant = gamma * (rows @ nodes + move.slope * kernel.excess[used]) - nodes[used]
+        solved = linalg.solve(system, constant, check_finite=False)
+        return kernel.worth(nodes + mix @ solved, move.slope)
 
 
 def solve_harvest(problem: HarvestProblem, nodes: int = NODES) -> tuple[HarvestSolution, ...]:

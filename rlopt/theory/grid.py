@@ -127,8 +127,7 @@ class Grid:
         """Cells, counted from 0 with a fraction, of stocks below the joint."""
         if self.cut:
             return x * (self.below / self.cut) + NUDGE
-        with np.errstate(divide="ignore"):
-            rungs = np.log(x / self.joint) / np.log(RATIO)
+        rungs = np.log(np.maximum(x / self.joint, 1e-300)) / np.log(RATIO)
         return np.maximum(self.below + rungs + NUDGE, 0.0)
 
     def interpolate(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -144,7 +143,9 @@ class Grid:
         rows = np.tile(np.arange(n), 2 * m)
         columns = np.stack([index, index + 1]).ravel()
         weights = np.stack([1.0 - fraction, fraction]).ravel() / m
-        return sparse.csr_array((weights, (rows, columns)), shape=(n, len(self.nodes)))
+        matrix = sparse.csr_array((weights, (rows, columns)), shape=(n, len(self.nodes)))
+        matrix.eliminate_zeros()  # of escapements at nodes
+        return matrix
 
     def expectation(
         self, call: Price, put: Price, loss: np.ndarray, first: int
