@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
 
 from rlopt.agents.sb3 import DiscretizedAgent, RegretCallback
 from rlopt.bench.config import TrialSpec
@@ -18,8 +17,8 @@ from rlopt.envs.core import FuncEnv, Oracle
 PATIENCE = 0.5  # seconds between two reports of progress
 
 
-class Checkpoints(BaseCallback):
-    """Evaluates the policy at the steps given, and reports progress.
+class Checkpoints(RegretCallback):
+    """Adds up regret, evaluates the policy at the steps given, and reports progress.
 
     A policy that has not been updated since the last checkpoint is not evaluated again.
 
@@ -27,19 +26,20 @@ class Checkpoints(BaseCallback):
         curve: (step, evaluation), from the untrained policy at step 0 on.
     """
 
-    def __init__(self, steps: list[int], judge: Callable[[], Evaluation], report: Reporter) -> None:
+    def __init__(self, marks: list[int], judge: Callable[[], Evaluation], report: Reporter) -> None:
         super().__init__()
-        self.steps, self.judge, self.report = list(steps), judge, report
+        self.marks, self.judge, self.report = list(marks), judge, report
         self.curve = [(0, judge())]
         self._updates, self._reported = 0, 0.0
 
     def _on_step(self) -> bool:
-        if self.steps and self.num_timesteps >= self.steps[0]:
+        super()._on_step()
+        if self.marks and self.num_timesteps >= self.marks[0]:
             updates = getattr(self.model, "_n_updates", 0)
             held = self.curve[-1][1] if updates == self._updates else self.judge()
             self._updates = updates
-            while self.steps and self.num_timesteps >= self.steps[0]:
-                self.curve.append((self.steps.pop(0), held))
+            while self.marks and self.num_timesteps >= self.marks[0]:
+                self.curve.append((self.marks.pop(0), held))
         now = time.monotonic()
         if now - self._reported > PATIENCE:
             self._reported = now
@@ -77,8 +77,7 @@ def learn(
         curve.append((0, judge()))
         agent.learn(spec.steps)
         return None, spec.steps
-    regret = RegretCallback()
-    marks = Checkpoints(checkpoints(spec.steps)[:-1], judge, report)
-    agent.learn(spec.steps, callback=[regret, marks])
-    curve.extend(marks.curve)
-    return (regret.mean if regret.steps else None), marks.num_timesteps
+    record = Checkpoints(checkpoints(spec.steps)[:-1], judge, report)
+    agent.learn(spec.steps, callback=record)
+    curve.extend(record.curve)
+    return (record.mean if record.steps else None), record.num_timesteps

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 
 import numpy as np
 from scipy import sparse
@@ -20,6 +21,7 @@ Price = Callable[[np.ndarray], np.ndarray]  # strikes (1, m) -> prices (n, m)
 SPAN = 10  # the joint, in widths
 RATIO = 1.05  # of neighbours below the joint and above the knee
 FINER = 60, 500  # least and largest number of nodes below the joint: to 1 / 19, 3e-11 of it
+LOG_RATIO = log(RATIO)
 NUDGE = 1e-9  # cells; puts a node, whatever its rounding, into the cell that it begins
 
 
@@ -64,7 +66,7 @@ class Grid:
         cells = nodes - 1
         if cut == 0.0:
             width, skipped = end / cells, SPAN
-            rungs = np.log(SPAN * width / top / finest) / np.log(RATIO)
+            rungs = log(SPAN * width / top / finest) / LOG_RATIO
             below = int(np.clip(np.ceil(rungs), *FINER)) + 1
         else:
             below = min(max(1, round(cells * cut / end)), cells - 1)
@@ -73,15 +75,15 @@ class Grid:
             # The largest spacing, not above the one so far, that divides hit - cut.
             width = (hit - cut) / np.ceil((hit - cut) / width - 1e-9)
         above = int(np.ceil((end - cut) / width - 1e-9)) - skipped
-        far = max(0, int(np.ceil(np.log(top / end) / np.log(RATIO) - 1e-9)))
+        far = max(0, int(np.ceil(log(top / end) / LOG_RATIO - 1e-9)))
         return cls(cut, below, float(width), above, far)
 
-    @property
+    @cached_property
     def joint(self) -> float:
         """Where the equal spacing begins."""
         return self.cut if self.cut else SPAN * self.width
 
-    @property
+    @cached_property
     def knee(self) -> float:
         """Where it ends."""
         return self.joint + self.width * self.above
@@ -117,7 +119,7 @@ class Grid:
             place[low] = self._low_place(x[low])
         if self.far:
             high = place > self.below + self.above + NUDGE
-            rungs = np.log(x[high] / self.knee) / np.log(RATIO)
+            rungs = np.log(x[high] / self.knee) / LOG_RATIO
             place[high] = self.below + self.above + rungs + NUDGE
         index = np.minimum(place.astype(np.intp), len(self.nodes) - 2)
         fraction = (x - self.nodes.take(index)) * self._inverse_widths.take(index)
@@ -127,8 +129,8 @@ class Grid:
         """Cells, counted from 0 with a fraction, of stocks below the joint."""
         if self.cut:
             return x * (self.below / self.cut) + NUDGE
-        rungs = np.log(np.maximum(x / self.joint, 1e-300)) / np.log(RATIO)
-        return np.maximum(self.below + rungs + NUDGE, 0.0)
+        rungs = np.log(np.maximum(x * (1.0 / self.joint), 1e-300)) * (1.0 / LOG_RATIO)
+        return np.maximum(rungs + (self.below + NUDGE), 0.0)
 
     def interpolate(self, values: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Values at nodes -> values at x, linear between nodes."""
