@@ -45,10 +45,8 @@ def check_gap(fishery: Fishery, player: Any, stocks: int = STOCKS) -> float:
     exact = float(oracle.evaluate(player, [fishery.x0])[0])
     optimum = float(oracle.value_at([fishery.x0])[0])
     totals = simulated(fishery, player, stocks)
-    # V is linear between nodes, so a policy with kinks has a grid error beside the Monte Carlo one.
-    bias = 4.0 * oracle.value.tolerance + 2e-4 * abs(exact)
-    assert agrees(totals.regret, optimum - exact, bias)
-    assert agrees(totals.reward, exact, bias)
+    assert agrees(totals.regret, optimum - exact)
+    assert agrees(totals.reward, exact)
     assert totals.least_regret >= -1e-9
     return optimum - exact
 
@@ -56,8 +54,6 @@ def check_gap(fishery: Fishery, player: Any, stocks: int = STOCKS) -> float:
 @pytest.mark.parametrize("name", ["random", "dfo_ramp"])
 @pytest.mark.parametrize("fishery", params(GAPS))
 def test_regret_adds_up_to_the_gap(fishery: Fishery, name: str) -> None:
-    if fishery is ERRANT and name == "random":
-        pytest.skip("nearly empties a sea that recovers: see the next test")
     assert check_gap(fishery, made(name, fishery)) > 0.0
 
 
