@@ -39,8 +39,6 @@ def test_all_names_are_there() -> None:
 @pytest.mark.parametrize("name", names())
 def test_every_agent_is_made_and_answers(name: str, world: str) -> None:
     """One observation or a batch, in the Box, from any kind of environment."""
-    if name.endswith("_tuned") and world not in ("func", "wrapped"):
-        pytest.skip("tuning takes a second each; two worlds show it")
     env = WORLDS[world]()
     agent: Any = make(name, env)
     func = agent.func if hasattr(agent, "func") else _func(env)

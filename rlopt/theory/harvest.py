@@ -50,16 +50,21 @@ class HarvestProblem:
         return int(np.count_nonzero(fading >= 1e-10))
 
     @cached_property
+    def rate_at_zero(self) -> float:
+        """f(s) / s of next to nothing: the growth factor of a stock that has room."""
+        small = np.full(1, 1e-9 * self.top)
+        return float((self.growth(small) / small)[0])
+
+    @cached_property
     def exponent(self) -> float:
         """V(x) ~ x^exponent of an endless task as x goes to 0.
 
         Next to nothing grows in proportion, x' = A x with random A. If gamma E[A] > 1 it pays to
         wait, and V(x) = gamma E[V(A x)] asks for gamma E[A^exponent] = 1; else all is landed.
         """
-        small = np.full(1, 1e-9 * self.top)
-        median = self.growth(small) / small
         raw, weights = _quadrature(self.noise.kind)
-        factor = self.noise.apply(median * np.ones_like(raw), np.ones_like(raw), raw)
+        one = np.ones_like(raw)
+        factor = self.noise.apply(self.rate_at_zero * one, one, raw)
 
         def gain(exponent: float) -> float:
             return float(self.gamma * weights @ factor**exponent - 1.0)
@@ -75,11 +80,10 @@ class HarvestProblem:
         Below it, V is a power in an endless task, and linear where the horizon is too near for a
         recovery.
         """
-        small = np.full(1, 1e-9 * self.top)
-        fastest = float((self.growth(small) / small)[0])
         if self.horizon is None:
             return 1.0 if self.exponent == 1.0 else TINY
-        return 1.0 if fastest <= 1.0 else max(fastest**-self.horizon, TINY)
+        rate = self.rate_at_zero
+        return 1.0 if rate <= 1.0 else max(rate**-self.horizon, TINY)
 
     @property
     def knee(self) -> float:
