@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from zoo import ALLEN, ENVIRONMENTS, EXACT, FISHERIES, FRAGILE, IDS, params
+from zoo import ALLEN, ENVIRONMENTS, EXACT, FISHERIES, FISHERY_IDS, FRAGILE, params
 
 from rlopt.envs import FuncEnv, FuncGymEnv, FuncVectorEnv
 from rlopt.envs.batch import Batch
@@ -337,7 +337,7 @@ def test_flat_defaults_are_those_of_the_notes() -> None:
     assert logistic_fishery(noise="none") == Fishery(
         growth=Logistic(0.3, 1.0), noise=Deterministic(), x0=0.75
     )
-    assert {gymnasium.make(env_id).unwrapped.func.gamma for env_id in IDS} == {0.99}  # type: ignore[attr-defined]  # FuncGymEnvs
+    assert {gymnasium.make(env_id).unwrapped.func.gamma for env_id in FISHERY_IDS} == {0.99}  # type: ignore[attr-defined]  # FuncGymEnvs
     assert Fishery(growth=Ricker(), noise=Deterministic(), x0=1, gamma=1, horizon=2) == Fishery(
         growth=Ricker(), noise=Deterministic(), x0=1.0, gamma=1.0, horizon=2
     )

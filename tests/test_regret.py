@@ -8,8 +8,8 @@ from zoo import (
     ALLEN,
     ERRANT,
     FISHERIES,
+    FISHERY_IDS,
     FRAGILE,
-    IDS,
     POLICIES,
     SEEN,
     Policy,
@@ -106,7 +106,7 @@ def test_the_oracle_counts_the_years_of_a_fading_penalty() -> None:
 
 
 @pytest.mark.parametrize("action", ["fraction", "quota", "escapement"])
-@pytest.mark.parametrize("env_id", IDS)
+@pytest.mark.parametrize("env_id", FISHERY_IDS)
 def test_the_oracle_has_no_regret(env_id: str, action: str) -> None:
     """Through the environment with its float32 actions, 0 to 2e-9."""
     for horizon in (None, 20):

@@ -32,6 +32,8 @@ EXACT = 1e-12
 SOLVER = 1e-6
 MC_ERRORS = 4.0  # standard errors: a sound test fails once in 16,000 runs, and seeds are fixed
 IDS = sorted(REGISTERED)
+FUNCS: dict[str, FuncEnv] = {env_id.split("/")[1]: make_func(REGISTERED[env_id]) for env_id in IDS}
+FISHERY_IDS = [i for i in IDS if isinstance(FUNCS[i.split("/")[1]], Fishery)]  # of one known stock
 
 
 def params(table: Mapping[str, Any]) -> Any:
@@ -131,7 +133,7 @@ BLURRED = Fishery(
 )
 
 FISHERIES: dict[str, Fishery] = {
-    **{env_id.split("/")[1]: make_func(REGISTERED[env_id]) for env_id in IDS},  # type: ignore[misc]  # all are fisheries
+    **{name: func for name, func in FUNCS.items() if isinstance(func, Fishery)},
     "allen-quota": Fishery(
         growth=Allen(), noise=UniformNoise(0.05), x0=10.0, gamma=0.9, action="quota"
     ),
@@ -169,7 +171,12 @@ FISHERIES: dict[str, Fishery] = {
         observation_noise=NormalNoise(0.2),
     ),
 }
-ENVIRONMENTS: dict[str, FuncEnv] = {"count": Count(), "drift": Drift(), **FISHERIES}
+ENVIRONMENTS: dict[str, FuncEnv] = {
+    "count": Count(),
+    "drift": Drift(),
+    **FUNCS,
+    **FISHERIES,
+}
 SEEN = {key: f for key, f in FISHERIES.items() if f.observation_noise is None}
 PLAIN = {key: f for key, f in SEEN.items() if f.implementation_noise is None}
 
