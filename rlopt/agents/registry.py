@@ -24,6 +24,8 @@ AGENTS = {
     "40-10": "rlopt.agents.harvest_rules:FortyTen",
     "60-20": "rlopt.agents.harvest_rules:SixtyTwenty",
     "dfo_ramp": "rlopt.agents.harvest_rules:DfoRamp",
+    "parametric_mle": "rlopt.agents.parametric:ParametricMLE",
+    "parametric_bayes": "rlopt.agents.parametric:ParametricBayes",
     "ppo": "rlopt.agents.sb3:ppo",
     "a2c": "rlopt.agents.sb3:a2c",
     "sac": "rlopt.agents.sb3:sac",

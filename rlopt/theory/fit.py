@@ -131,7 +131,7 @@ def select(x: Any, y: Any, criterion: str = "aic") -> Fit:
     Raises:
         ValueError: an unknown criterion, or bad data, naming the row (see `positive_pairs`).
     """
-    _known("criterion", criterion, CRITERIA)
+    known("criterion", criterion, CRITERIA)
     return best_of(fit_all(x, y), criterion)
 
 
@@ -146,7 +146,7 @@ def fit_or_select(x: Any, y: Any, choice: str) -> Fit:
     Raises:
         ValueError: the choice is neither, or bad data.
     """
-    _known("model", choice, (*CRITERIA, *MODELS))
+    known("model", choice, (*CRITERIA, *MODELS))
     return select(x, y, choice) if choice in CRITERIA else fit_mle(x, y, choice)
 
 
@@ -156,7 +156,7 @@ def family_of(model: str) -> Family:
     Raises:
         ValueError: an unknown name; the closest one is offered.
     """
-    return FAMILIES[_known("model", model, MODELS)]
+    return FAMILIES[known("model", model, MODELS)]
 
 
 def positive_pairs(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -175,7 +175,12 @@ def positive_pairs(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     return x, y
 
 
-def _known(name: str, value: str, allowed: tuple[str, ...]) -> str:
+def known(name: str, value: str, allowed: tuple[str, ...]) -> str:
+    """The value itself, if it is among those allowed.
+
+    Raises:
+        ValueError: it is not; the closest one is offered.
+    """
     if value not in allowed:
         near = get_close_matches(str(value), allowed, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -214,7 +214,8 @@ def lattice_draws(
 
     Args:
         density: log density up to a constant, points (m, d) -> (m,).
-        low, high: the box, (d,).
+        low: lower corner of the box, (d,).
+        high: upper corner, (d,).
         rng: generator.
         n: number of draws.
 
