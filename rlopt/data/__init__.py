@@ -20,5 +20,5 @@ def gpdp_training_series() -> np.ndarray:
     [5.5, 5.384, 5.633]
     """
     source = resources.files(__package__) / "gpdp_training_series.csv"
-    with source.open(encoding="utf-8", newline="") as lines:
-        return np.array([float(row["stock"]) for row in csv.DictReader(lines)])
+    rows = csv.DictReader(source.read_text(encoding="utf-8").splitlines())
+    return np.array([float(row["stock"]) for row in rows])
