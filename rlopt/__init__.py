@@ -6,7 +6,7 @@ from typing import Any
 from rlopt.envs.registry import register_all as _register_all
 
 __version__ = "0.1.0"
-__all__ = ["agents", "bench", "envs", "theory"]
+__all__ = ["agents", "bench", "data", "envs", "theory"]
 
 _register_all()
 
