@@ -37,6 +37,7 @@ MODELS = tuple(FAMILIES)
 CRITERIA = ("aic", "bic")
 LATTICE = 40  # points a coordinate of the shape
 STARTS = 4  # local minima of the lattice that are polished
+NEAR = 1e-3  # of the box: as close to its edge the likelihood may be flat
 SMALLEST_SIGMA = 1e-12  # perfect data would have an infinite likelihood
 
 
@@ -238,7 +239,7 @@ def _search(
     starts = minima[np.argsort(squares.flat[minima], kind="stable")][:STARTS]
     found = []
     for start in lattice.reshape(-1, len(low))[starts]:
-        inside = np.clip(start, low + 1e-3 * (high - low), high - 1e-3 * (high - low))
+        inside = np.clip(start, low + NEAR * (high - low), high - NEAR * (high - low))
         found.append(
             least_squares(
                 residuals, inside, bounds=(low, high), x_scale="jac", xtol=1e-12, ftol=1e-14
@@ -246,7 +247,7 @@ def _search(
         )
     best = min(found, key=lambda result: float(result.cost)).x
     level = float(profile(family, best, x, target)[0])
-    near = 1e-6 * (high - low)
+    near = NEAR * (high - low)
     at_edge = (best - low < near) | (high - best < near)
     edges = [name for name, at in zip(family.shape_names, at_edge, strict=True) if at]
     if level <= family.least:
