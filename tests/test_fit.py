@@ -134,7 +134,9 @@ def test_standard_errors_are_the_curvature_of_the_likelihood(model: str) -> None
             mixed = at(best + a + b) - at(best + a - b) - at(best - a + b) + at(best - a - b)
             information[i, j] = -mixed / (4.0 * h[i] * h[j])
     scale = np.sqrt(np.outer(np.diag(fit.covariance), np.diag(fit.covariance)))
-    np.testing.assert_allclose(fit.covariance / scale, np.linalg.inv(information) / scale, atol=0.01)
+    np.testing.assert_allclose(
+        fit.covariance / scale, np.linalg.inv(information) / scale, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -27,9 +27,7 @@ def test_the_protocol_of_the_paper() -> None:
     The notes print 26.24 and .00015 for a proper Allen fit, with 20,000 simulations (standard
     error .02) and policies that act at nodes only; ours act exactly in between.
     """
-    task = Fishery(
-        growth=Allen(), noise=LognormalNoise(0.05), x0=10.0, gamma=1.0, horizon=49
-    )
+    task = Fishery(growth=Allen(), noise=LognormalNoise(0.05), x0=10.0, gamma=1.0, horizon=49)
     solution = solve_fit(fit_mle(X, Y, "allen"), np.linspace(0.0, 15.0, 50), gamma=1.0)
     catch = task.oracle().evaluate(solution.escapement, [10.0])[0]
     assert catch == pytest.approx(26.24, abs=0.1)

@@ -113,7 +113,10 @@ def test_coefficients_and_their_jacobian(model: str) -> None:
         steps = h * np.eye(d + 1)
         matrix = (coefficients(point + steps) - coefficients(point - steps)) / (2.0 * h)
         assert np.log(abs(np.linalg.det(matrix))) == pytest.approx(log_det, abs=1e-5)
-        curve, z = type(family).growth(*family.natural(point[1:], float(np.exp(point[0])), 1.0)), 0.7
+        curve, z = (
+            type(family).growth(*family.natural(point[1:], float(np.exp(point[0])), 1.0)),
+            0.7,
+        )
         line = row @ z ** np.arange(d + 1)
         assert float(np.log(curve(z) / z)) == pytest.approx(line, abs=1e-12)
 
@@ -129,7 +132,9 @@ def test_what_is_no_map_is_not_admissible() -> None:
 
 
 @pytest.mark.parametrize("model", ["ricker", "allen"])
-def test_the_lattice_draws_what_rejection_draws(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lattice_draws_what_rejection_draws(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ricker and Allen on few, noisy data: a third of the posterior is cut off or more."""
     from rlopt.theory import posterior as module
 
