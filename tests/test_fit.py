@@ -1,4 +1,4 @@
-"""Maximum likelihood fits against published numbers, the full likelihood, and what they must obey."""
+"""Maximum likelihood fits against published numbers, the full likelihood, and invariants."""
 
 from math import inf, log, nan
 from typing import Any

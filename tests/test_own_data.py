@@ -1,4 +1,4 @@
-"""From a table of years to a fishery: the door, the fits, the picture, and the page that shows it."""
+"""From a table of years to a fishery: the door, the fits, the picture and the page."""
 
 import re
 from pathlib import Path
