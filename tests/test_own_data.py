@@ -138,6 +138,13 @@ def test_the_picture() -> None:
     np.testing.assert_allclose(np.concatenate(biomass)[:, 1], df.biomass.drop([6, 7]))
     heights = [bar.get_height() for bar in left.patches]
     np.testing.assert_allclose(heights, df["catch"].drop([6, 7]))
+    drawn = fit_series(df.drop(index=[6, 7])).draws("myers", 200)
+    (band,) = right.collections
+    edge = band.get_paths()[0].vertices
+    s = edge[60:140, 0]
+    low, high = np.quantile([draw.growth(s) for draw in drawn], [0.05, 0.95], axis=0)
+    on_edge = np.minimum(abs(edge[60:140, 1] - low), abs(edge[60:140, 1] - high))
+    np.testing.assert_allclose(on_edge, 0.0, atol=1e-9)
     curves = {len(line.get_xdata()) for line in right.lines}
     assert curves == {2, 16, 201} and len(right.lines) == 5 and len(right.collections) == 1
     words = {text.get_text() for axes in figure.axes for text in axes.texts}
