@@ -4,9 +4,11 @@ Source: Boettiger, Mangel and Munch 2015 (Proc. R. Soc. B 282:20141631, arXiv 14
 code and data behind it (github.com/cboettig/nonparametric-bayes and cboettig/pdg_control). A
 Gaussian process is fitted to pairs (escapement x, next stock y), its hyper-parameters are sampled,
 and the prediction is the transition law of a dynamic programme on an equally spaced grid. With the
-paper's 40 stocks and 50 nodes this module gives the archived policies in all 50 states. Repairs
-are in `rlopt.agents.gpdp`; here every oddity stays. Symbols: x_i node, h_j = x_j harvest, l length
-scale, s noise standard deviation, E and V mean and variance of the process at a node.
+paper's 40 stocks and 50 nodes this module gives the archived policies in all 50 states; GPDP's
+with 12 of the seeds 0 to 14 (else in 49, 47 and 43, since 300 samples of a slow chain are few), and
+with the posterior by quadrature. Repairs are in `rlopt.agents.gpdp`; here every oddity stays.
+Symbols: x_i node, h_j = x_j harvest, l length scale, s noise standard deviation, E and V mean and
+variance of the process at a node.
 
 What the published code does and the paper does not say; [n] marks the line that repeats it:
 

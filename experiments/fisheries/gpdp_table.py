@@ -1,0 +1,153 @@
+"""The GPDP paper's policies, ours, and the optimum: catch, collapse and exact value.
+
+    python experiments/fisheries/gpdp_table.py
+
+writes gpdp_table.csv, gpdp_table.md and gpdp_policies.png to `results/` (20 seconds). The rows of
+the corrected GPDP are there if `rlopt.agents.gpdp` is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from protocol import COLLAPSED, GRID, GROWTH, HARVESTS, SIGMA, START, resimulate
+from tables import RESULTS, write
+from tqdm import tqdm
+
+from rlopt.agents.gpdp_paper import paper_dp, paper_escapement, paper_gpdp
+from rlopt.data import gpdp_training_series
+from rlopt.envs.fishery import Fishery, LognormalNoise
+from rlopt.theory.dp import collapse_probability, solve_harvest
+
+GAMMA = 0.99
+REPLICATES = 20_000
+NODES = 3001  # of the exact values: a policy that snaps to 50 nodes is a saw on them
+DIGITS = {
+    "states as archived": 0,
+    "published catch": 2,
+    "catch": 2,
+    "s.e.": 3,
+    "V(10)": 2,
+    "collapsed": 4,
+    "collapsed (exact)": 5,
+    "V / V*": 4,
+}
+NODE = np.arange(len(GRID))
+# The archived policies (figure 4 of the repository's data at commit c9bbc84), as escapements.
+ARCHIVED_TRUE = GRID[np.where(NODE < 15, 0, np.minimum(NODE, 22))]
+ARCHIVED_GP = GRID[np.where(NODE < 20, 0, np.where(NODE < 28, np.minimum(NODE, 21), 22))]
+
+Escapement = Callable[[np.ndarray], np.ndarray]
+
+
+class Policy(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        escapement: stocks (n,) -> escapements (n,) [biomass].
+        catch: published mean of 100 replicates [biomass], if there is one.
+        archived: the published escapements at the nodes, if there are any.
+    """
+
+    escapement: Escapement
+    catch: float = np.nan
+    archived: np.ndarray | None = None
+
+
+def snapped(policy: np.ndarray) -> Escapement:
+    """Escapements at the paper's nodes as a policy, played as its simulations do."""
+    return lambda stock: paper_escapement(stock, GRID, policy)
+
+
+def policies(fishery: Fishery) -> dict[str, Policy]:
+    """The table's rows: the paper's two, ours as far as they are there, and the optimum."""
+    series = gpdp_training_series()
+    x, y = series[:-1], series[1:]
+    table = {
+        "True model, paper mode": Policy(
+            snapped(paper_dp(GROWTH, SIGMA, GRID)), 26.53, ARCHIVED_TRUE
+        ),
+        "GPDP, paper mode": Policy(snapped(paper_gpdp(x, y, GRID, 0)), 24.91, ARCHIVED_GP),
+    }
+    if find_spec("rlopt.agents.gpdp"):
+        from rlopt.agents.gpdp import GPDP
+
+        for name, grid in (("50 nodes", GRID), ("fine grid", np.linspace(0.0, 15.0, 601))):
+            fitted: Any = GPDP.fit(x, y, mode="corrected", grid=grid, gamma=GAMMA, seed=0)
+            table[f"GPDP, corrected, {name}"] = Policy(fitted.escapement)
+    table["optimum (exact)"] = Policy(fishery.oracle().escapement)
+    return table
+
+
+def measure(table: dict[str, Policy], fishery: Fishery) -> pd.DataFrame:
+    """One row a policy."""
+    solution = solve_harvest(fishery.problem, NODES)[0]
+    start = np.array([START])
+    optimum = float(solution.value_at(start)[0])
+    rows = []
+    for name, policy in tqdm(table.items(), desc="policies"):
+        controls = resimulate(GROWTH, SIGMA, policy.escapement, REPLICATES, seed=0)
+        value = float(solution.evaluate(fishery.memoryless(policy.escapement), start)[0])
+        same = np.nan
+        if policy.archived is not None:
+            same = np.isclose(policy.escapement(GRID), policy.archived, atol=1e-9).sum()
+        rows.append(
+            {
+                "policy": name,
+                "states as archived": same,
+                "published catch": policy.catch,
+                "catch": controls.catch.mean(),
+                "s.e.": controls.error,
+                "collapsed": controls.collapsed,
+                "collapsed (exact)": collapse_probability(
+                    fishery, policy.escapement, START, HARVESTS, COLLAPSED, nodes=NODES
+                ),
+                "V(10)": value,
+                "V / V*": value / optimum,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def draw(table: dict[str, Policy], path: Path) -> None:
+    """Escapement against stock, one line a policy, with the tipping point."""
+    stock = np.linspace(0.0, 15.0, 3001)
+    figure, axes = plt.subplots(figsize=(7.0, 4.5), layout="constrained")
+    axes.plot(stock, stock, color="0.8", lw=1, label="no harvest")
+    for name, policy in table.items():
+        wide = name.startswith("optimum")
+        axes.plot(
+            stock,
+            policy.escapement(stock),
+            lw=2.5 if wide else 1.1,
+            color="black" if wide else None,
+            alpha=0.5 if wide else 1.0,
+            label=name,
+        )
+    axes.axvline(GROWTH.C, color="firebrick", ls=":", lw=1, label="tipping point")
+    axes.axhline(GROWTH.C, color="firebrick", ls=":", lw=1)
+    axes.set(xlabel="stock [biomass]", ylabel="escapement [biomass]", ylim=(0.0, 9.0))
+    axes.legend(fontsize=8, loc="lower right")
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    """Measure, write and print."""
+    fishery = Fishery(growth=GROWTH, noise=LognormalNoise(SIGMA), x0=START, gamma=GAMMA)
+    table = policies(fishery)
+    frame = measure(table, fishery)
+    print(write(frame, "gpdp_table", DIGITS))
+    draw(table, RESULTS / "gpdp_policies.png")
+
+
+if __name__ == "__main__":
+    main()
