@@ -32,7 +32,8 @@ def test_all_names_are_there() -> None:
     constants = {
         f"constant_{k}{end}" for k in ("quota", "fraction", "escapement") for end in ("", "_tuned")
     }
-    assert set(names()) == rules | constants | set(LEARNING)
+    fits = {"parametric_mle", "parametric_bayes"}
+    assert set(names()) == rules | constants | fits | set(LEARNING)
 
 
 @pytest.mark.parametrize("world", sorted(WORLDS))

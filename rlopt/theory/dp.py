@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, optimize, sparse
 
-from rlopt.theory.grid import Grid
+from rlopt.theory.grid import Grid, Nodes
 from rlopt.theory.harvest import HarvestProblem, Kernel
 from rlopt.theory.played import Escapement, Move, Played
 
@@ -51,7 +51,7 @@ class HarvestSolution:
     residual: float
 
     @property
-    def grid(self) -> Grid:
+    def grid(self) -> Nodes:
         """The grid of stocks and escapements."""
         return self.kernel.grid
 
@@ -223,7 +223,7 @@ def polished_escapement(solution: HarvestSolution) -> float:
     return float(found.x) if found.fun < loss(float(grid.nodes[node])) else float(grid.nodes[node])
 
 
-def solve_on_grid(problem: HarvestProblem, grid: Grid) -> HarvestSolution:
+def solve_on_grid(problem: HarvestProblem, grid: Nodes) -> HarvestSolution:
     """Policy iteration for an endless task, then backward induction where the years differ."""
     exponent = problem.exponent if problem.horizon is None else 1.0
     kernel, years = Kernel(problem, grid, exponent), problem.years()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from rlopt.theory.grid import Grid
+from rlopt.theory.grid import Nodes
 
 TINY = 1e-12  # share of the largest stock that is next to nothing
 LONGEST = 20_000  # years of backward induction for an endless task whose penalty fades
@@ -103,7 +103,7 @@ class Kernel:
     """
 
     problem: HarvestProblem
-    grid: Grid
+    grid: Nodes
     exponent: float = 1.0
 
     def __getstate__(self) -> dict[str, Any]:

@@ -304,41 +304,15 @@ class UniformNoise(MultiplicativeNoise):
         return np.where(spread, inside, _CERTAIN.cdf(median, s, k))
 
 
-@dataclass(frozen=True)
-class NormalNoise(Noise):
-    """x' = max(0, f(s) + sigma s eps), eps ~ N(0, 1): the sd is proportional to the escapement.
+class ClippedNormal(ABC):
+    """The integrals of x' = max(0, m + sd eps), eps ~ N(0, 1), with an sd that depends on s."""
 
-    Not multiplicative in f(s): there is no `mean_factor`, use `mean(median, s)`, which lies
-    slightly above f(s) because of the clipping.
-
-    Args:
-        sigma: standard deviation relative to the escapement s, >= 0.
-
-    Raises:
-        TypeError: sigma is not a number.
-        ValueError: sigma is negative or not finite.
-    """
-
-    sigma: float
-    kind: ClassVar[Literal["normal", "uniform"] | None] = "normal"
-    dim: ClassVar[int] = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sigma", nonnegative("NormalNoise", "sigma", self.sigma))
-
-    @property
-    def largest_factor(self) -> float:
-        """exp(5 sigma) >= 1 + 5 sigma, a bound wherever f(s) >= s."""
-        return exp(5.0 * self.sigma)
-
-    def apply(self, median: Array, s: Array, raw: Array) -> Array:
-        """max(0, median + sigma s raw)."""
-        if self.sigma == 0.0:
-            return median
-        return at_least(raw * self.sigma * s + median, 0.0)
+    @abstractmethod
+    def deviation(self, s: Any) -> Floats:
+        """The sd before clipping, shaped like s [biomass]."""
 
     def mean(self, median: Any, s: Any) -> Floats:
-        """E max(0, y) = m Phi(m / sd) + sd phi(m / sd), y ~ N(m, sd), sd = sigma s; numpy only."""
+        """E max(0, y) = m Phi(m / sd) + sd phi(m / sd), y ~ N(m, sd); numpy only."""
         return self.call_price(median, s, 0.0)
 
     def call_price(self, median: Any, s: Any, k: Any) -> Floats:
@@ -373,9 +347,47 @@ class NormalNoise(Noise):
     def _standardise(self, median: Any, s: Any, k: Any) -> tuple[Floats, Floats, Floats]:
         """Gap m - k, sd, and z = (m - k) / sd held within +-40: phi is 0 and Phi 0 or 1 there."""
         gap = np.asarray(np.subtract(median, k), float)
-        sd = np.asarray(np.multiply(s, self.sigma), float)
+        sd = np.asarray(self.deviation(s), float)
         z = np.clip(gap / np.maximum(sd, 1e-200), -40.0, 40.0)
         return gap, sd, z
+
+
+@dataclass(frozen=True)
+class NormalNoise(ClippedNormal, Noise):
+    """x' = max(0, f(s) + sigma s eps), eps ~ N(0, 1): the sd is proportional to the escapement.
+
+    Not multiplicative in f(s): there is no `mean_factor`, use `mean(median, s)`, which lies
+    slightly above f(s) because of the clipping.
+
+    Args:
+        sigma: standard deviation relative to the escapement s, >= 0.
+
+    Raises:
+        TypeError: sigma is not a number.
+        ValueError: sigma is negative or not finite.
+    """
+
+    sigma: float
+    kind: ClassVar[Literal["normal", "uniform"] | None] = "normal"
+    dim: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sigma", nonnegative("NormalNoise", "sigma", self.sigma))
+
+    @property
+    def largest_factor(self) -> float:
+        """exp(5 sigma) >= 1 + 5 sigma, a bound wherever f(s) >= s."""
+        return exp(5.0 * self.sigma)
+
+    def apply(self, median: Array, s: Array, raw: Array) -> Array:
+        """max(0, median + sigma s raw)."""
+        if self.sigma == 0.0:
+            return median
+        return at_least(raw * self.sigma * s + median, 0.0)
+
+    def deviation(self, s: Any) -> Floats:
+        """Sigma s."""
+        return np.multiply(s, self.sigma)
 
 
 def _log(x: Floats, at_zero: float) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from rlopt.theory.grid import Grid
+from rlopt.theory.grid import Nodes
 
 Escapement = Callable[[np.ndarray, int], np.ndarray]  # stocks (n,), year -> (n,) or (m, n)
 
@@ -41,7 +41,7 @@ class Played:
     """
 
     def __init__(
-        self, grid: Grid, implementation: Any, escapement: Escapement, x: np.ndarray
+        self, grid: Nodes, implementation: Any, escapement: Escapement, x: np.ndarray
     ) -> None:
         self.grid, self.implementation = grid, implementation
         self.escapement, self.x = escapement, x

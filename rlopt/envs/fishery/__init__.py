@@ -1,5 +1,6 @@
 """Fisheries with tipping points."""
 
+from rlopt.envs.fishery.data import StockAssessment, fit_series
 from rlopt.envs.fishery.env import Fishery
 from rlopt.envs.fishery.episode import episode_summary
 from rlopt.envs.fishery.ids import (
@@ -34,10 +35,12 @@ __all__ = [
     "Myers",
     "NormalNoise",
     "Ricker",
+    "StockAssessment",
     "UniformNoise",
     "allen_fishery",
     "beverton_holt_fishery",
     "episode_summary",
+    "fit_series",
     "logistic_fishery",
     "may_fishery",
     "myers_fishery",

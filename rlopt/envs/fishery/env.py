@@ -147,6 +147,19 @@ class Fishery(FuncEnv):
                 f"Fishery: extinct_below must be below x0 = {self.x0}, got {self.extinct_below}"
             )
 
+    @classmethod
+    def from_dataframe(cls, df: Any, *, model: str = "aic", **kwargs: Any) -> Fishery:
+        """The fishery of a fitted table with columns year, biomass, catch; see `data.fit_series`.
+
+        Args:
+            df: a pandas DataFrame, or a dict of arrays; biomass is that before harvest.
+            model: "ricker", "allen", "myers", or "aic" or "bic" for what that criterion prefers.
+            **kwargs: of `Fishery`; x0 is the last biomass otherwise.
+        """
+        from rlopt.envs.fishery.data import fit_series
+
+        return fit_series(df).fishery(model, **kwargs)
+
     def __getstate__(self) -> dict[str, Any]:
         """Parameters only: derived constants are made again where they are needed."""
         return {field.name: getattr(self, field.name) for field in fields(self)}

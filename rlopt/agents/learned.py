@@ -1,0 +1,214 @@
+"""Base of agents that learn one stock's dynamics from data, then solve the exact programme.
+
+They act in any environment whose FuncEnv has `stock_and_year(observation)`,
+`action_for(stock, escapement)`, `x_max`, `gamma`, `horizon`, `extinct_below` and
+`extinction_penalty`, and whose steps tell `info["escapement"]`. They never look at its growth map
+or its noise: all they know comes from a table of observations, given or collected.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from rlopt.agents.core import Rule
+from rlopt.envs.core import as_path
+from rlopt.envs.gym import FuncGymEnv
+from rlopt.theory.dp import HarvestSolution
+from rlopt.theory.learned import default_grid, solve_learned
+from rlopt.theory.series import COLLAPSED, FEWEST, checked_pairs
+
+FISHERY = ("stock_and_year", "action_for", "x_max", "gamma", "horizon", "extinct_below")
+
+
+class LearnedHarvest(Rule):
+    """An agent that observes, fits a law of the next stock, and harvests optimally under it.
+
+    Subclasses set `name` and define `law`. Before it has learnt anything the agent leaves all fish
+    in the sea, as its exploratory rule does in its first years.
+
+    Args:
+        env: its fishery.
+        seed: of its exploration and of what is random in `law`; None draws one.
+        observations: pairs (escapement, next stock) that `learn` collects at most, >= 5.
+        **settings: of the subclass, JSON values, which `save` writes.
+
+    Attributes:
+        x, y: the pairs that it has learnt from, (n,) each, or None.
+        solution: of the programme under the law, or None.
+
+    Raises:
+        ValueError: the environment is no fishery of one stock, or too few observations.
+    """
+
+    name: str
+    learns: ClassVar[bool] = True
+
+    def __init__(
+        self, env: Any, *, seed: int | None = None, observations: int = 40, **settings: Any
+    ) -> None:
+        super().__init__(env)
+        missing = [part for part in FISHERY if not hasattr(self.func, part)]
+        if missing:
+            raise ValueError(
+                f"{self.name} is an agent for fisheries of one stock, got {self.func!r} "
+                f"without {', '.join(missing)}"
+            )
+        if isinstance(observations, bool) or observations != int(observations):
+            raise ValueError(f"{self.name}: observations must be whole, got {observations!r}")
+        if observations < FEWEST:
+            raise ValueError(f"{self.name}: observations must be >= {FEWEST}, got {observations}")
+        entropy = np.random.SeedSequence(seed).generate_state(1)[0] if seed is None else seed
+        self.seed, self.observations = int(entropy), int(observations)
+        self.settings = settings
+        self.x: np.ndarray | None = None
+        self.y: np.ndarray | None = None
+        self.solution: HarvestSolution | None = None
+
+    def law(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Any:
+        """The law of the next stock, a `Mixture` or what has its methods.
+
+        Args:
+            x: (n,) escapements [biomass], checked.
+            y: (n,) next stocks [biomass], checked.
+            rng: for what is random in the fit; the same after `load`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define law(x, y, rng)")
+
+    def fit(self, x: Any, y: Any) -> Self:
+        """Learn from a table of observations: forget what was known, fit, solve.
+
+        Args:
+            x: (n,) escapements [biomass].
+            y: (n,) stocks that grew from them [biomass].
+
+        Raises:
+            ValueError: bad data; see `checked_pairs`.
+        """
+        func = self.func
+        self.x, self.y = checked_pairs(x, y)
+        self.solution = solve_learned(
+            self.law(self.x, self.y, np.random.default_rng([self.seed, 1])),
+            default_grid(func.x_max, func.extinct_below),
+            gamma=func.gamma,
+            horizon=func.horizon,
+            extinct_below=func.extinct_below,
+            extinction_penalty=func.extinction_penalty,
+        )
+        return self
+
+    def learn(
+        self, total_timesteps: int, callback: Any = None, *, progress_bar: bool = False
+    ) -> Self:
+        """Collect pairs in the agent's own copy of its environment, then fit.
+
+        Args:
+            total_timesteps: years in the environment at most; no more than `observations` pairs
+                are collected.
+            callback: no meaning here: there is nothing to judge before the fit.
+            progress_bar: no meaning here.
+
+        Raises:
+            ValueError: fewer than 5 pairs came of it.
+        """
+        return self.fit(*explore(self.func, total_timesteps, self.observations, self.seed))
+
+    def escapement(self, stock: Any, year: int | np.ndarray = 0) -> np.ndarray:
+        """Stocks (n,) -> escapements (n,) [biomass] in that year of a finite horizon."""
+        stock = np.asarray(stock, dtype=np.float64)
+        return stock.copy() if self.solution is None else self.solution.escapement(stock, year)
+
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """Observations -> float32 actions (n, 1)."""
+        stock, year = self.func.stock_and_year(observation)
+        action: np.ndarray = self.func.action_for(stock, self.escapement(stock, year))
+        return action
+
+    def save(self, path: str | Path) -> None:
+        """Write data, settings and seed as JSON in a zip, which opens without running code."""
+        content = {
+            "agent": self.name,
+            "seed": self.seed,
+            "observations": self.observations,
+            "settings": self.settings,
+            "x": None if self.x is None else self.x.tolist(),
+            "y": None if self.y is None else self.y.tolist(),
+        }
+        with zipfile.ZipFile(as_path(path), "w") as archive:
+            archive.writestr("agent.json", json.dumps(content))
+
+    @classmethod
+    def load(cls, path: str | Path, env: Any = None) -> Self:
+        """Make the agent again for an environment, and let it learn from the saved data."""
+        if env is None:
+            raise ValueError(f"{cls.__name__}.load needs env: the agent reads its environment")
+        with zipfile.ZipFile(as_path(path)) as archive:
+            saved = json.loads(archive.read("agent.json"))
+        agent = cls(
+            env, seed=saved["seed"], observations=saved["observations"], **saved["settings"]
+        )
+        return agent if saved["x"] is None else agent.fit(saved["x"], saved["y"])
+
+    def __repr__(self) -> str:
+        learnt = "nothing yet" if self.x is None else f"{len(self.x)} observations"
+        return f"{type(self).__name__}(learnt from {learnt}, seed={self.seed})"
+
+
+# The exploratory rule. Ours: neither the growth map nor the start is known, and the sustainable
+# fraction may be as low as 5 % (Myers, Allen), so that a plain fraction of the stock is fatal.
+CLOSED = 0.25  # share of the observations in which nothing is caught
+MOST = 0.2  # largest exploitation fraction afterwards
+KEEP = 0.8  # of the stock that the closed seasons led to: never less is left
+
+
+def explore(func: Any, steps: int, observations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (escapement, next stock) under a rule that spares a stock of which nothing is known.
+
+    A quarter of the observations are closed seasons. The median stock of their later half is the
+    reference; from then on a random fraction u ~ U(0, .2) is caught, but never below .8 of the
+    reference. A collapse (the episode ends, or the next stock is below 1 % of the largest) is no
+    observation: its pair is dropped and a new episode begins.
+
+    Args:
+        func: the fishery.
+        steps: years in it, at most.
+        observations: pairs, at most.
+        seed: of the fishery's noise and of the rule.
+
+    Returns:
+        x, y: (n,) each [biomass].
+    """
+    env = FuncGymEnv(func, regret=False)
+    rng = np.random.default_rng([seed, 0])
+    observation, _ = env.reset(seed=seed)
+    closed = int(np.ceil(CLOSED * min(steps, observations)))
+    seen: list[float] = []
+    x: list[float] = []
+    y: list[float] = []
+    for _ in range(steps):
+        if len(x) == observations:
+            break
+        stock, _ = func.stock_and_year(observation[None])
+        left = stock
+        if len(x) >= closed:
+            reference = np.median(seen[closed // 2 : closed])
+            left = np.minimum(
+                stock, np.maximum(stock * (1.0 - MOST * rng.random()), KEEP * reference)
+            )
+        observation, _, terminated, truncated, info = env.step(func.action_for(stock, left)[0])
+        grown = float(func.stock_and_year(observation[None])[0][0])
+        largest = max([*y, grown])
+        lost = terminated or grown < COLLAPSED * largest
+        if not lost:
+            seen.append(float(stock[0]))
+            x.append(float(info["escapement"]))
+            y.append(grown)
+        if lost or truncated:
+            observation, _ = env.reset()
+    escapements, grown_to = np.array(x), np.array(y)
+    alive = grown_to >= COLLAPSED * grown_to.max(initial=0.0)
+    return escapements[alive], grown_to[alive]

@@ -1,0 +1,126 @@
+"""The rivals of Gaussian processes: a growth map is fitted to the data, then harvested optimally.
+
+`parametric_mle` takes the best fit of one map, or of the map that AIC or BIC prefers, for the
+truth: the approach of which Boettiger, Mangel and Munch 2015 warn, since near the data a map
+without a tipping point may fit as well as one with it. `parametric_bayes` averages over what the
+data leave open of one map. Both solve the exact dynamic programme of what they have learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from rlopt.agents.learned import LearnedHarvest
+from rlopt.theory.dp import HarvestSolution
+from rlopt.theory.fit import CRITERIA, MODELS, Fit, fit_mle, fit_or_select, known
+from rlopt.theory.grid import Nodes
+from rlopt.theory.learned import Mixture, solve_learned
+from rlopt.theory.posterior import Draw, posterior
+
+__all__ = ["ParametricBayes", "ParametricMLE", "fit_mle", "law_of", "solve_fit"]
+
+DRAWS = 50  # of a posterior: more change little, and each costs as much as a whole fit
+
+
+class ParametricMLE(LearnedHarvest):
+    """Maximum likelihood, if wanted with model selection, and the optimum of the fitted map.
+
+    Args:
+        env: its fishery.
+        model: "aic" or "bic" (the map that the criterion prefers), "ricker", "allen" or "myers".
+        seed: of its exploration; None draws one.
+        observations: pairs (escapement, next stock) that `learn` collects at most, >= 5.
+
+    Attributes:
+        fitted: what it has fitted, or None.
+
+    Raises:
+        ValueError: an unknown model, no fishery of one stock, or too few observations.
+    """
+
+    name = "parametric_mle"
+
+    def __init__(
+        self, env: Any, *, model: str = "aic", seed: int | None = None, observations: int = 40
+    ) -> None:
+        known("model", model, (*CRITERIA, *MODELS))
+        super().__init__(env, seed=seed, observations=observations, model=model)
+        self.fitted: Fit | None = None
+
+    def law(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Mixture:
+        """The fitted map with its noise, and no doubt about it."""
+        self.fitted = fit_or_select(x, y, self.settings["model"])
+        return law_of([self.fitted])
+
+
+class ParametricBayes(LearnedHarvest):
+    """Draws from the posterior of one growth map, and the optimum under their mixture.
+
+    Args:
+        env: its fishery.
+        model: "ricker", "allen" or "myers".
+        draws: number of maps in the mixture, >= 1.
+        seed: of its exploration and of the draws; None draws one.
+        observations: pairs (escapement, next stock) that `learn` collects at most, >= 5.
+
+    Attributes:
+        drawn: the maps with their noise, or None.
+
+    Raises:
+        ValueError: an unknown model, no fishery of one stock, no draws, or too few observations.
+    """
+
+    name = "parametric_bayes"
+
+    def __init__(
+        self,
+        env: Any,
+        *,
+        model: str = "allen",
+        draws: int = DRAWS,
+        seed: int | None = None,
+        observations: int = 40,
+    ) -> None:
+        known("model", model, MODELS)
+        if isinstance(draws, bool) or draws != int(draws) or draws < 1:
+            raise ValueError(f"{self.name}: draws must be a whole number >= 1, got {draws!r}")
+        super().__init__(env, seed=seed, observations=observations, model=model, draws=int(draws))
+        self.drawn: list[Draw] | None = None
+
+    def law(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Mixture:
+        """The mixture of the draws, each as likely as the next."""
+        self.drawn = posterior(x, y, self.settings["model"]).sample(rng, self.settings["draws"])
+        return law_of(self.drawn)
+
+
+def law_of(maps: Sequence[Fit | Draw]) -> Mixture:
+    """Maps with their noise, equally likely, as one law of the next stock."""
+    return Mixture([(each.growth, each.noise) for each in maps])
+
+
+def solve_fit(
+    maps: Fit | Sequence[Fit | Draw], grid: Any, *, gamma: float = 0.99, horizon: int | None = None
+) -> HarvestSolution:
+    """The optimal harvest of what was fitted to a table, without an environment.
+
+    Args:
+        maps: a fit, or equally likely maps, such as draws from a posterior.
+        grid: ascending stocks from 0 [biomass], (n,); beyond the last, all is landed.
+        gamma: discount a year, in (0, 1].
+        horizon: number of harvests, or None.
+
+    Returns:
+        The solution: `.escapement(x)` are the best escapements of stocks x (n,).
+
+    Raises:
+        ValueError: see `Nodes` and `solve_learned`.
+
+    >>> fit = fit_mle([5.5, 6.1, 7.2, 8.1, 7.7, 6.6], [5.4, 6.3, 7.6, 8.0, 7.8, 6.9], "ricker")
+    >>> bool(solve_fit(fit, np.linspace(0.0, 15.0, 151)).escapement(np.array([9.0]))[0] < 9.0)
+    True
+    """
+    law = law_of([maps] if isinstance(maps, Fit) else maps)
+    return solve_learned(law, Nodes(grid), gamma=gamma, horizon=horizon)
