@@ -24,6 +24,7 @@ AGENTS = {
     "40-10": "rlopt.agents.harvest_rules:FortyTen",
     "60-20": "rlopt.agents.harvest_rules:SixtyTwenty",
     "dfo_ramp": "rlopt.agents.harvest_rules:DfoRamp",
+    "gpdp": "rlopt.agents.gpdp:GPDPAgent",
     "parametric_mle": "rlopt.agents.parametric:ParametricMLE",
     "parametric_bayes": "rlopt.agents.parametric:ParametricBayes",
     "ppo": "rlopt.agents.sb3:ppo",
