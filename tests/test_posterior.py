@@ -182,6 +182,7 @@ def test_lattice_draws_of_a_known_law() -> None:
     points = lattice_draws(density, *box, np.random.default_rng(0), 8000)
     error = np.sqrt(np.diag(root @ root.T) / 8000.0)
     assert (abs(points.mean(axis=0) - middle) < 1.2 * MC_ERRORS * error).all()
+    assert len(np.unique(points, axis=0)) > 5000  # hardly any twice: the lattice has zoomed in
     assert np.corrcoef(points.T)[0, 1] == pytest.approx(0.976, abs=0.004)
     np.testing.assert_allclose(points.std(axis=0), np.sqrt(np.diag(root @ root.T)), rtol=0.05)
 

@@ -36,7 +36,7 @@ from rlopt.theory.stock import Growth
 MODELS = tuple(FAMILIES)
 CRITERIA = ("aic", "bic")
 LATTICE = 40  # points a coordinate of the shape
-STARTS = 2  # best local minima of the lattice that are polished; more found nothing better
+STARTS = 2  # best local minima of the lattice that are polished: 8 did better in 2 of 849 sets
 NEAR = 1e-3  # of the box: as close to its edge the likelihood may be flat
 SMALLEST_SIGMA = 1e-12  # perfect data would have an infinite likelihood
 
