@@ -285,16 +285,21 @@ class Recruitment:
     def draws(self) -> tuple[tuple[str, int], ...]:
         """The raw noise of a year: its kinds and numbers, in the order of the columns."""
         normal = ("normal", 1)
-        return (("uniform", 2), normal) if self.chance else (normal,)
+        return (("uniform", 1), normal) if self.chance else (normal,)
 
     def deviation(self, noise: Array) -> Array:
-        """(..., 3 or 1) raw noise, by `draws` -> (...,) deviations."""
+        """(..., 2 or 1) raw noise, by `draws` -> (...,) deviations.
+
+        One uniform U serves twice: it is a strong year if U < chance, and then U / chance is again
+        uniform and independent, and places the deviation between low and high.
+        """
         xp = namespace(noise)
         ordinary = xp.exp(self.sigma * noise[..., -1]) * self.median
         if not self.chance:
             return ordinary
-        strong = self.low + (self.high - self.low) * noise[..., 1]
-        return xp.where(noise[..., 0] < self.chance, strong, ordinary)
+        uniform = noise[..., 0]
+        strong = self.low + (self.high - self.low) / self.chance * uniform
+        return xp.where(uniform < self.chance, strong, ordinary)
 
 
 # Binomial(2, .025) == 1 in the published code; two at once count as an ordinary year.

@@ -35,7 +35,7 @@ from rlopt.theory.age import LifeHistory, Recruitment
 from rlopt.theory.registry import bound
 
 REGIMES = 30  # years since the last strong year class, the last one standing for all later ones
-ROUNDS = 100  # of moving the tangents
+ROUNDS = 80  # of moving the tangents
 SHORT = 150  # years of the model in which they are moved
 FIRST_SHARE = 0.05  # of the unfished spawners and of the fish in the sea: where tangents start
 
