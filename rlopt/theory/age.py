@@ -6,8 +6,9 @@ classes. Ages run from 1 to A; the last is a plus group, which old fish join and
 
 One year, with the fraction u of what gear can catch:
 
-    caught_a = u v_a N_a        left_a = s (N_a - caught_a)        SSB = sum_a mwt_a left_a
-    N'_1 = dev R(SSB), R(S) = alpha S / (1 + beta S);  N'_{a+1} = left_a;  N'_A = left_{A-1} + left_A
+    caught_a = u v_a N_a,   left_a = s (N_a - caught_a),   SSB = sum_a mwt_a left_a
+    N'_1 = dev R(SSB),      R(S) = alpha S / (1 + beta S)
+    N'_{a+1} = left_a,      N'_A = left_{A-1} + left_A
 
 Timing, `timing=`:
 
@@ -206,9 +207,7 @@ class LifeHistory:
         caught = u * float(start @ (self.vulnerability * self.weight))
         surveyed = left if self.timing == "published" else start
         biomass = float(surveyed @ (self.survey_vulnerability * self.weight))
-        return Equilibrium(
-            recruits * caught, recruits, recruits * spawners, recruits * biomass
-        )
+        return Equilibrium(recruits * caught, recruits, recruits * spawners, recruits * biomass)
 
     def reference_points(self, deviation: float = 1.0) -> AgeReferencePoints:
         """The constant fraction of the largest sustained yield, and what it yields.
@@ -299,7 +298,7 @@ class Recruitment:
             return ordinary
         uniform = noise[..., 0]
         strong = self.low + (self.high - self.low) / self.chance * uniform
-        return xp.where(uniform < self.chance, strong, ordinary)
+        return xp.where(uniform < self.chance, strong, ordinary)[()]  # a number for one
 
 
 # Binomial(2, .025) == 1 in the published code; two at once count as an ordinary year.

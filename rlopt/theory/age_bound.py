@@ -195,7 +195,9 @@ class _Relaxed:
                 best, least = at, value
             share = 2.0 / (turn + 4.0)
             at = Tangents(
-                *((1.0 - share) * old + share * new
-                  for old, new in zip(at, self.means(at, plan), strict=True))
+                *(
+                    (1.0 - share) * old + share * new
+                    for old, new in zip(at, self.means(at, plan), strict=True)
+                )
             )
         return best

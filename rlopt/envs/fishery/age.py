@@ -133,6 +133,7 @@ class AgeStructured(FuncEnv):
     timing: str = "published"
 
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi")
+    takes_single: ClassVar[bool] = True
     action_space = Box(-1.0, 1.0, (1,), np.float32)
 
     def __post_init__(self) -> None:
@@ -250,7 +251,7 @@ class AgeStructured(FuncEnv):
         unfished = xp.asarray(self.life.unfished, dtype=noise.dtype, device=noise.device)
         numbers = (LEAST_START + (MOST_START - LEAST_START) * noise) * unfished
         stock, mean_weight = self._survey(numbers)
-        zero = xp.zeros_like(stock)
+        zero = stock * 0.0
         return AgeState(numbers, stock, mean_weight, zero, zero, zero, zero, zero)
 
     def _survey(self, numbers: Array) -> tuple[Array, Array]:

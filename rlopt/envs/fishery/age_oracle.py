@@ -9,7 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlopt.envs.core import FixedAgent, Oracle, OracleResult
-from rlopt.envs.fishery.age import LEAST_START, MOST_START, RISK_AVERSION, TROPHY_AGES, AgeState, AgeStructured
+from rlopt.envs.fishery.age import (
+    LEAST_START,
+    MOST_START,
+    RISK_AVERSION,
+    TROPHY_AGES,
+    AgeState,
+    AgeStructured,
+)
 from rlopt.theory.age_bound import price_bound
 
 TRIED = 32  # episodes in which each rule is tried, the same ones for all
@@ -85,8 +92,10 @@ def simulated(
     rng, spec, rules = np.random.default_rng(seed), env.noise_spec, len(ramps)
 
     def draw(component: str) -> np.ndarray:
-        make = {"uniform": rng.random, "normal": rng.standard_normal}
-        parts = [make[kind]((episodes, dim)) for kind, dim in spec.parts(component)]
+        parts = [
+            rng.random((episodes, dim)) if kind == "uniform" else rng.normal(size=(episodes, dim))
+            for kind, dim in spec.parts(component)
+        ]
         columns = np.concatenate([np.empty((episodes, 0)), *parts], axis=1)
         return np.tile(columns, (rules, 1))
 

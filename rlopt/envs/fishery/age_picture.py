@@ -59,12 +59,12 @@ def draw(env: AgeStructured, history: History) -> NDArray[np.uint8]:
     title = f"AgeStructuredFishery, {env.utility}"
     figure.text(10 / WIDTH, 396 / HEIGHT, title, **words(12, fontweight="bold"))
     year = f"year {len(history) - 1} of {env.horizon}"
-    figure.text(250 / WIDTH, 396 / HEIGHT, year, **words(9, MUTED))
+    figure.text(280 / WIDTH, 396 / HEIGHT, year, **words(9, MUTED))
     figure.text(10 / WIDTH, 371 / HEIGHT, "    ".join(state), **words(8.5))
     years = np.arange(len(history), dtype=float)
-    _draw_biomass(axes_at(canvas, 52, 162, 240, 187), env, years, history)
-    _draw_catch(axes_at(canvas, 52, 46, 240, 90), env, years, history)
-    _draw_pyramid(axes_at(canvas, 428, 46, 198, 303), env, np.asarray(history[-1]["numbers"]))
+    _draw_biomass(axes_at(canvas, 52, 162, 226, 187), env, years, history)
+    _draw_catch(axes_at(canvas, 52, 46, 226, 90), env, years, history)
+    _draw_pyramid(axes_at(canvas, 440, 46, 186, 303), env, np.asarray(history[-1]["numbers"]))
     return pixels(canvas)
 
 
@@ -126,11 +126,11 @@ def _draw_pyramid(axes: Axes, env: AgeStructured, numbers: NDArray[np.float64]) 
     axes.set_ylim(0.3, life.ages + 0.7)
     ticks(axes.xaxis, 4)
     ticks(axes.yaxis, 5, integer=True)
-    name_axes(axes, "fish (dark: vulnerable; dotted: unfished)", "age, years")
+    name_axes(axes, "fish (dark: catchable)", "age, years")
     axes.text(
         1.0,
         1.02,
-        f"oldest class: {life.ages} and more",
+        f"dotted: unfished     oldest: {life.ages} and more",
         transform=axes.transAxes,
         ha="right",
         va="bottom",
