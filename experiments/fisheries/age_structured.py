@@ -1,6 +1,6 @@
 """The age-structured table of the fisheries notes, 4.4: published rules, our tuned ones, the bound.
 
-    python experiments/fisheries/age_structured.py        (some five minutes on one core)
+    python experiments/fisheries/age_structured.py        (some three minutes on one core)
 
 Published values are those of the second generation of notebook outputs in boettiger-lab's
 rl4fisheries, which its code at HEAD gives: 500 episodes of 1000 years, survey error .1. The first
@@ -90,6 +90,7 @@ def tuned(env: AgeStructured, weighted: bool, seed: int) -> WeightedRamp:
 
 
 def row(utility: str, rule: str, values: np.ndarray | None, settings: str = "") -> dict[str, Any]:
+    """One line of the table; values are returns, None where only the published number is known."""
     published = PUBLISHED.get((utility, rule))
     ours = None if values is None else float(values.mean())
     return {
@@ -104,6 +105,7 @@ def row(utility: str, rule: str, values: np.ndarray | None, settings: str = "") 
 
 
 def table(utility: str) -> list[dict[str, Any]]:
+    """All lines of one utility."""
     env = AgeStructured(utility=utility)
     constant = make("constant_fraction", env, fraction=F_MSY[utility])
     rows = [row(utility, "constant F", returns(env, constant), f"u={F_MSY[utility]}")]
@@ -130,6 +132,8 @@ def table(utility: str) -> list[dict[str, Any]]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
+    """The table as markdown."""
+
     def shown(value: Any, digits: int = 2) -> str:
         return "" if value is None else f"{value:.{digits}f}"
 
@@ -175,6 +179,7 @@ def figure(rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
+    """Write the table and the figure."""
     rows = [r for utility in RAMPS for r in table(utility)]
     RESULTS.mkdir(exist_ok=True)
     with (RESULTS / "age_structured.csv").open("w", newline="", encoding="utf-8") as file:

@@ -203,7 +203,7 @@ class LifeHistory:
         left = start * self.survival * (1.0 - u * self.vulnerability)
         spawners = float(left @ self.mature_weight)  # per recruit
         gain = deviation * self.alpha * spawners - 1.0
-        recruits = max(gain / (self.beta * spawners), 0.0)
+        recruits = gain / (self.beta * spawners) if gain > 0.0 else 0.0
         caught = u * float(start @ (self.vulnerability * self.weight))
         surveyed = left if self.timing == "published" else start
         biomass = float(surveyed @ (self.survey_vulnerability * self.weight))

@@ -72,8 +72,8 @@ def price_bound(
         the mean spawning biomass (catch) of its regime in the relaxed model's own optimum, which
         is where the bound's derivative vanishes.
 
-    Tight: with power 1, certain recruitment, a certain start and a policy that may choose a
-    fraction for each age, the bound is the optimum (convex duality).
+    Near the optimum where the recruitment is certain and a policy may choose a fraction for each
+    age (convex duality); what is left comes from tangents that do not change with the year.
 
     Raises:
         ValueError: an argument is outside its range.
