@@ -140,7 +140,7 @@ def bracket(env: AgeStructured) -> Oracle:
     )
     value = OracleResult(
         value=upper,
-        lower=float(lower),
+        lower=min(float(lower), upper),
         upper=upper,
         method="linear prices above, the best of some rules below",
         tolerance=1e-9 * upper,
