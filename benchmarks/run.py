@@ -22,8 +22,8 @@ from rich.table import Table
 
 from rlopt.agents import make
 from rlopt.bench.config import TrialSpec
-from rlopt.envs import FuncGymEnv, FuncVectorEnv
-from rlopt.envs.fishery import Allen, Fishery, LognormalNoise
+from rlopt.envs import FuncEnv, FuncGymEnv, FuncVectorEnv
+from rlopt.envs.fishery import AgeStructured, Allen, Fishery, LognormalNoise
 from rlopt.theory.dp import solve_harvest
 
 REPEATS = 5
@@ -43,9 +43,11 @@ def best(run: Callable[[], Any], repeats: int = REPEATS) -> float:
     return min(times)
 
 
-def vector_rate(num_envs: int, *, regret: bool, steps: int = 512) -> float:
+def vector_rate(
+    num_envs: int, *, regret: bool, steps: int = 512, func: FuncEnv | None = None
+) -> float:
     """Stock-steps a second with observation, reward and info, at a light harvest."""
-    env = FuncVectorEnv(fishery(), num_envs, regret=regret)
+    env = FuncVectorEnv(func or fishery(), num_envs, regret=regret)
     env.reset(seed=0)
     action = np.full((num_envs, 1), -0.98, np.float32)
     env.step(action)
@@ -135,6 +137,12 @@ def measurements() -> dict[str, tuple[Callable[[], float], str, float, bool]]:
             lambda: vector_rate(10_000, regret=True),
             "/s",
             1e7,
+            True,
+        ),
+        "vector env, 10 000 stocks of 20 ages": (
+            lambda: vector_rate(10_000, regret=True, func=AgeStructured()),
+            "/s",
+            5e6,
             True,
         ),
         "scalar env, regret off": (lambda: scalar_rate(bare, light), "/s", 5e4, True),

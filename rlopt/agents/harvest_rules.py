@@ -189,7 +189,16 @@ def constant_escapement_tuned(env: Any) -> ConstantEscapement:
 
 
 def _tuned(rule: HarvestRule, name: str, most: float) -> float:
-    """The best constant in [0, most] by exact evaluation (of the fully observed fishery)."""
+    """The best constant in [0, most] by exact evaluation (of the fully observed fishery).
+
+    Raises:
+        ValueError: the environment has no exact values of policies.
+    """
+    if not hasattr(rule.func, "memoryless"):
+        raise ValueError(
+            f"{rule.name}_tuned needs an environment with exact values, got {rule.func!r}; "
+            f"give {rule.name} its {name} instead"
+        )
     fishery = replace(rule.func, observation_noise=None)
     start, evaluate = np.array([fishery.x0]), fishery.oracle().evaluate
     make: Callable[..., HarvestRule] = type(rule)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rlopt.envs.vector import FuncVectorEnv
 
 ENVIRONMENTS = {
+    "rlopt/AgeStructuredFishery-v0": "rlopt.envs.fishery:AgeStructured",
     "rlopt/AllenFishery-v0": "rlopt.envs.fishery:allen_fishery",
     "rlopt/BevertonHoltFishery-v0": "rlopt.envs.fishery:beverton_holt_fishery",
     "rlopt/LogisticFishery-v0": "rlopt.envs.fishery:logistic_fishery",

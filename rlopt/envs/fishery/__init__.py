@@ -1,5 +1,6 @@
 """Fisheries with tipping points."""
 
+from rlopt.envs.fishery.age import AgeStructured
 from rlopt.envs.fishery.data import StockAssessment, fit_series
 from rlopt.envs.fishery.env import Fishery
 from rlopt.envs.fishery.episode import episode_summary
@@ -25,6 +26,7 @@ from rlopt.theory.stock import (
 )
 
 __all__ = [
+    "AgeStructured",
     "Allen",
     "BevertonHolt",
     "Deterministic",
