@@ -91,6 +91,20 @@ def dp_seconds() -> float:
     return best(lambda: solve_harvest(problem, 751))
 
 
+def gpdp_seconds() -> float:
+    """From the paper's data to an exact value: posterior of the process, programme, evaluation."""
+    from rlopt.agents.gpdp import GPDP
+    from rlopt.data import gpdp_training_series
+
+    series, oracle = gpdp_training_series(), fishery().oracle()
+
+    def run() -> None:
+        fitted = GPDP.fit(series[:-1], series[1:], posterior="mcmc")
+        oracle.evaluate(fitted.escapement, [10.0])
+
+    return best(run)
+
+
 def overhead(steps: int = 40_000) -> float:
     """Share of time that a trial's records and checkpoints add to a bare `learn`.
 
@@ -149,6 +163,7 @@ def measurements() -> dict[str, tuple[Callable[[], float], str, float, bool]]:
         "scalar env, everything on": (lambda: scalar_rate(full, light), "/s", 2.5e4, True),
         "peer: gymnasium CartPole, scalar": (lambda: scalar_rate(cartpole, 0), "/s", 0.0, True),
         "exact DP, 751 nodes, gamma .99": (dp_seconds, "s", 0.5, False),
+        "GPDP pipeline, hyper-posterior": (gpdp_seconds, "s", 3.0, False),
         "import rlopt": (lambda: python_seconds("import rlopt"), "s", 0.4, False),
         "rlopt --help": (help_seconds, "s", 0.5, False),
         "bench overhead over a bare SB3 learn": (overhead, "share", 0.05, False),

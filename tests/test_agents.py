@@ -32,7 +32,7 @@ def test_all_names_are_there() -> None:
     constants = {
         f"constant_{k}{end}" for k in ("quota", "fraction", "escapement") for end in ("", "_tuned")
     }
-    fits = {"parametric_mle", "parametric_bayes"}
+    fits = {"gpdp", "parametric_mle", "parametric_bayes"}
     assert set(names()) == rules | constants | fits | set(LEARNING)
 
 

@@ -8,6 +8,7 @@ likelihood, its gradient and the search are scikit-learn's; priors and chain are
 
 from __future__ import annotations
 
+import warnings
 from math import exp
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from scipy import linalg, optimize
 
 from rlopt.theory.learned import Mixture, NormalResidual
 
-__all__ = ["AMPLITUDES", "POSTERIORS", "Prediction", "Process", "gp_law"]
+__all__ = ["AMPLITUDES", "POSTERIORS", "Fit", "Prediction", "Process", "gp_law"]
 
 POSTERIORS = ("ml2", "map", "mcmc")
 AMPLITUDES = ("free", "scaled")
@@ -92,7 +93,7 @@ def gp_law(
     Returns:
         The law, and its hyper-parameters (of a posterior the geometric means).
     """
-    fit = _Fit(x, y, amplitude, posterior != "ml2", int(rng.integers(2**31)))
+    fit = Fit(x, y, amplitude, posterior != "ml2", int(rng.integers(2**31)))
     thetas = fit.chain(rng) if posterior == "mcmc" else fit.best[None]
     processes = [fit.process(theta) for theta in thetas]
     predictions = [Prediction(process, fit.x, fit.y) for process in processes]
@@ -100,7 +101,7 @@ def gp_law(
     return law, Process(*np.exp(np.log(processes).mean(axis=0)).tolist())
 
 
-class _Fit:
+class Fit:
     """The marginal likelihood and the prior, by scikit-learn's kernels and likelihood.
 
     theta holds the logarithms of the squared amplitude (if that is free), of the length scale and
@@ -110,6 +111,7 @@ class _Fit:
     def __init__(
         self, x: np.ndarray, y: np.ndarray, amplitude: float | str, with_prior: bool, seed: int
     ) -> None:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.gaussian_process import GaussianProcessRegressor
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
@@ -127,7 +129,11 @@ class _Fit:
         ) + WhiteKernel(noise**2, tuple((size * bound) ** 2 for bound in NOISES))
         self.regressor = GaussianProcessRegressor(
             kernel, optimizer=self._search, n_restarts_optimizer=RESTARTS, random_state=seed
-        ).fit(self.x[:, None], self.y)
+        )
+        with warnings.catch_warnings():
+            # A bound may well be best: of the noise, where there is none.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self.regressor.fit(self.x[:, None], self.y)
         self.best = np.array(self.regressor.kernel_.theta)
 
     def _prior(self, theta: np.ndarray) -> tuple[float, np.ndarray]:

@@ -158,18 +158,22 @@ class LearnedHarvest(Rule):
         return f"{type(self).__name__}(learnt from {learnt}, seed={self.seed})"
 
 
-# The exploratory rule. Ours: neither the growth map nor the start is known, and the sustainable
+# The exploratory rule (ours): neither the growth map nor the start is known, and the sustainable
 # fraction may be as low as 5 % (Myers, Allen), so that a plain fraction of the stock is fatal.
-CLOSED = 0.25  # share of the observations in which nothing is caught
+# Over 200 seeds and 40 years the stock ends below its tipping point in 2 % of the runs from the
+# default start of Allen (4 % from 5.5), 3.5 % of Myers (5 % from 1.2), none of May, logistic and
+# Ricker. With KEEP = .8 it is 1 % or less, but the lower third of the stocks that matter remains
+# unseen and what is learnt is worth less (of Allen's optimum .95 instead of .98).
+CLOSED = 0.4  # share of the observations in which nothing is caught
 MOST = 0.2  # largest exploitation fraction afterwards
-KEEP = 0.8  # of the stock that the closed seasons led to: never less is left
+KEEP = 0.75  # of the stock that the closed seasons led to: never less is left
 
 
 def explore(func: Any, steps: int, observations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (escapement, next stock) under a rule that spares a stock of which nothing is known.
 
-    A quarter of the observations are closed seasons. The median stock of their later half is the
-    reference; from then on a random fraction u ~ U(0, .2) is caught, but never below .8 of the
+    Four tenths of the observations are closed seasons. The median stock of their later half is the
+    reference; from then on a random fraction u ~ U(0, .2) is caught, but never below .75 of the
     reference. A collapse (the episode ends, or the next stock is below 1 % of the largest) is no
     observation: its pair is dropped and a new episode begins.
 

@@ -155,8 +155,8 @@ def solve_learned(
 ) -> HarvestSolution:
     """The optimal harvest under a learnt law, exact on the grid.
 
-    An endless task without discount stands for `LONG` years of which the first is meant. The
-    penalty of an endless task, which fades, is left out: the policy stays one for all years.
+    An endless task without discount stands for `LONG` years, of which the first is meant. Of an
+    endless task with a penalty, which fades, the first year is the most careful.
 
     Args:
         law: a Mixture, or what has its methods.
@@ -184,6 +184,6 @@ def solve_learned(
         horizon=LONG if undiscounted else horizon,
         top=float(grid.nodes[-1]),
         extinct_below=extinct_below,
-        extinction_penalty=0.0 if horizon is None else extinction_penalty,
+        extinction_penalty=extinction_penalty,
     )
     return solve_on_grid(problem, grid)
