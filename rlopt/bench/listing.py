@@ -9,6 +9,7 @@ from rich.text import Text
 from rlopt.agents.registry import factory, names
 from rlopt.bench import format as fmt
 from rlopt.bench.trial import make_env
+from rlopt.envs.core import OracleResult
 from rlopt.envs.registry import ENVIRONMENTS
 
 
@@ -35,11 +36,20 @@ def environments() -> Table:
             _space(func.observation_space),
             _space(func.action_space),
             "endless" if func.horizon is None else str(func.horizon),
-            f"{fmt.to_tolerance(value.value, value.tolerance)} {func.unit}",
-            fmt.tolerance(value.tolerance),
+            f"{_known(value)} {func.unit}",
+            fmt.tolerance(value.tolerance) if value.exact else "bracket",
             value.note or value.method,
         )
     return table
+
+
+def _known(value: OracleResult) -> str:
+    """A value to its tolerance, or a bracket's ends to a hundredth of its width."""
+    if value.exact:
+        return fmt.to_tolerance(value.value, value.tolerance)
+    digits = max((value.upper - value.lower) / 100.0, value.tolerance)
+    ends = (fmt.to_tolerance(end, digits) for end in (value.lower, value.upper))
+    return " to ".join(ends)
 
 
 def _space(space: gymnasium.Space[object]) -> str:

@@ -8,7 +8,7 @@ from rlopt.bench import format as fmt
 if TYPE_CHECKING:
     from rlopt.bench.leaderboard import Row, Sentence, Step
 
-SCALE = "where 1 is the exact optimum and 0 is doing nothing"
+SCALE = "where 1 is the oracle's value and 0 is doing nothing"
 LONGEST = 40
 
 

@@ -146,9 +146,9 @@ class TerminalTable:
             table.add_column("wall", justify="right", style="dim", no_wrap=True)
         oracle, nothing = self.board.oracle, self.board.nothing
         wall = fmt.seconds(oracle.seconds) if oracle else fmt.DASH
-        self._add(
-            table, ["", "·", Text("oracle", "bold"), "1", "by definition"], 1.0, drawing, wall
-        )
+        measured = fmt.score(oracle.score.value) if oracle else fmt.DASH
+        why = "by definition" if measured in (fmt.score(1.0), fmt.DASH) else f"measured {measured}"
+        self._add(table, ["", "·", Text("oracle", "bold"), "1", why], 1.0, drawing, wall)
         for row in self.board.rows:
             rank = Text(row.rank)
             marks = Text(_marks(row), RED if row.warned else "none")
