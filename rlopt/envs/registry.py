@@ -19,6 +19,7 @@ ENVIRONMENTS = {
     "rlopt/MayFishery-v0": "rlopt.envs.fishery:may_fishery",
     "rlopt/MyersFishery-v0": "rlopt.envs.fishery:myers_fishery",
     "rlopt/RickerFishery-v0": "rlopt.envs.fishery:ricker_fishery",
+    "rlopt/ThreeSpeciesFishery-v0": "rlopt.envs.fishery:ThreeSpecies",
 }
 
 

@@ -10,6 +10,7 @@ from rlopt.envs.fishery.ids import (
     myers_fishery,
     ricker_fishery,
 )
+from rlopt.envs.fishery.species import ThreeSpecies
 from rlopt.theory.stock import (
     Allen,
     BevertonHolt,
@@ -34,6 +35,7 @@ __all__ = [
     "Myers",
     "NormalNoise",
     "Ricker",
+    "ThreeSpecies",
     "UniformNoise",
     "allen_fishery",
     "beverton_holt_fishery",

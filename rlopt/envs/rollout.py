@@ -1,0 +1,58 @@
+"""Whole episodes of a task with a finite horizon, all at once: what an oracle needs to simulate."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rlopt.envs.core import Array, FuncEnv, NoiseSpec
+
+
+class Rollout(NamedTuple):
+    """n episodes, each array (n,)."""
+
+    total: np.ndarray  # undiscounted return
+    last: np.ndarray  # reward of the last step, part of the total
+    steps: np.ndarray  # steps played
+    ended: np.ndarray  # whether nature ended the episode (else the horizon did)
+
+
+def rollout(func: FuncEnv, agent: Any, n: int, seed: int) -> Rollout:
+    """Play n independent episodes of an agent's deterministic answers.
+
+    One generator for all of them, so that 20,000 episodes of 200 steps take a second; the same seed
+    gives the same noise to every agent.
+
+    Raises:
+        ValueError: the task has no finite horizon.
+    """
+    if func.horizon is None:
+        raise ValueError(f"rollout needs a finite horizon, got {func!r}")
+    rng = np.random.default_rng(seed)
+    spec = func.noise_spec
+    state = func.initial(_draw(spec, "initial", n, rng))
+    total, last, steps = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
+    alive, memory = np.ones(n, bool), None
+    for step in range(func.horizon):
+        observation = func.observation(state, _draw(spec, "observation", n, rng))
+        action, memory = agent.predict(
+            observation, memory, np.full(n, step == 0), deterministic=True
+        )
+        after = func.transition(state, np.asarray(action, float), _draw(spec, "step", n, rng))
+        reward = func.reward(state, action, after)
+        total += np.where(alive, reward, 0.0)
+        last = np.where(alive, reward, last)
+        steps += alive
+        alive &= ~func.terminal(after)
+        state = after
+    return Rollout(total, last, steps, ~alive)
+
+
+def _draw(spec: NoiseSpec, component: str, n: int, rng: np.random.Generator) -> Array:
+    """Noise of one component for n episodes, (n, dim)."""
+    drawn = [
+        rng.standard_normal((n, dim)) if kind == "normal" else rng.random((n, dim))
+        for kind, dim in spec.parts(component)
+    ]
+    return np.concatenate(drawn, axis=1) if drawn else np.empty((n, 0))
