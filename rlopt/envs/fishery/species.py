@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from rlopt.envs.core import Array, FuncEnv, Info, NoiseSpec, cached
-from rlopt.envs.fishery.env import Fishery
+from rlopt.envs.fishery.env import NEVER, Fishery
 from rlopt.theory.arrays import at_least, clamp, namespace
 from rlopt.theory.checks import nonnegative, positive
 from rlopt.theory.stock import Deterministic, May, Noise, NormalNoise
@@ -239,7 +239,7 @@ class ThreeSpecies(FuncEnv):
 
     def action_for(self, stocks: Array, escapements: Array) -> np.ndarray:
         """Stocks (n, 3) and the escapements (n, fished) wanted of them -> float32 actions."""
-        fished = np.maximum(stocks[:, : self.fished], 1e-300)
+        fished = np.maximum(stocks[:, : self.fished], NEVER)
         unit = np.clip(1.0 - escapements / fished, 0.0, 1.0)
         return (2.0 * unit - 1.0).astype(np.float32)
 
@@ -254,24 +254,21 @@ class ThreeSpecies(FuncEnv):
 
     def state_info(self, state: SpeciesState) -> Info:
         """The true stocks, and whether the observation had to be clipped."""
-        shown = {f"stock_{name}": state.stock[..., k] for k, name in enumerate(NAMES)}
+        by_species = state.stock.T  # whose entries are numbers where there is no batch axis
+        shown = {f"stock_{name}": by_species[k] for k, name in enumerate(NAMES)}
         return {**shown, "obs_clipped": (state.stock > SEEN).any(-1)}
 
-    def transition_info(
-        self, state: SpeciesState, action: Array, next_state: SpeciesState
-    ) -> Info:
+    def transition_info(self, state: SpeciesState, action: Array, next_state: SpeciesState) -> Info:
         """The year by species; see the class."""
-        stock, catch = state.stock, next_state.catch
-        u = catch / (stock + 1e-300)
-        depletion = stock / np.maximum(self.unfished, 1e-300)
+        stock, catch = state.stock.T, next_state.catch.T
         info: Info = {}
         for k, name in enumerate(NAMES):
-            info[f"biomass_{name}"] = stock[..., k]
-            info[f"escapement_{name}"] = stock[..., k] - catch[..., k]
-            info[f"depletion_{name}"] = depletion[..., k]
+            info[f"biomass_{name}"] = stock[k]
+            info[f"escapement_{name}"] = stock[k] - catch[k]
+            info[f"depletion_{name}"] = stock[k] / max(self.unfished[k], NEVER)
             if k < self.fished:
-                info[f"catch_{name}"], info[f"u_{name}"] = catch[..., k], u[..., k]
-        return {**info, "catch": catch.sum(-1), "near_extinct": self.terminal(next_state)}
+                info[f"catch_{name}"], info[f"u_{name}"] = catch[k], catch[k] / (stock[k] + NEVER)
+        return {**info, "catch": catch.sum(0), "near_extinct": self.terminal(next_state)}
 
     # Oracle and pictures -------------------------------------------------------------------------
 

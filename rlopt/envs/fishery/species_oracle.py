@@ -1,6 +1,6 @@
-"""What the three-species fishery can be worth: a bracket by a dynamic programme that may buy fish.
+"""What the three-species fishery can be worth: a bracket by a programme that may also buy fish.
 
-Let F be the fished species, U the others, and V_t(N) the optimum from the stocks N in year t. Claim:
+Let F be the fished species, U the others, and V_t(N) the optimum from the stocks N in year t:
 
     V_t(N) <= sum_F N + g_t(N_U),
     g_t(N_U) = max over S_F >= 0 of E[ 1{all live} (sum_F N' + g_{t+1}(N_U')) ]
@@ -84,8 +84,8 @@ class SpeciesPolicy(FixedAgent):
 
     def escapement(self, stocks: np.ndarray, year: np.ndarray) -> np.ndarray:
         """Stocks (n, 3) and years (n,) -> intended escapements (n, fished) [biomass]."""
-        unfished = stocks[:, self.species.fished :].T
-        inside = [np.clip(x, axis[0], axis[-1]) for x, axis in zip(unfished, self.axes, strict=True)]
+        unfished = stocks.T[self.species.fished :]
+        inside = [np.clip(x, a[0], a[-1]) for x, a in zip(unfished, self.axes, strict=True)]
         wanted: np.ndarray = self._escapement(np.stack([year, *np.log(inside)], axis=-1))
         return wanted
 
@@ -156,9 +156,7 @@ def relaxed_optimum(species: ThreeSpecies, nodes: int, choices: int) -> Relaxed:
 class _Year:
     """One step of the induction for all (escapements, unfished stocks) that are tried, (n, 3)."""
 
-    def __init__(
-        self, species: ThreeSpecies, splines: list[LogCubic], tried: np.ndarray
-    ) -> None:
+    def __init__(self, species: ThreeSpecies, splines: list[LogCubic], tried: np.ndarray) -> None:
         self.species, self.splines, self.tried = species, splines, tried
         self.cost = tried[:, : species.fished].sum(axis=1)
         # Growth of the unfished species does not depend on the year: only X's may.
