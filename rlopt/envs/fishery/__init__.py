@@ -1,5 +1,6 @@
 """Fisheries with tipping points."""
 
+from rlopt.envs.fishery.drifting import Drifting, drifting_fishery
 from rlopt.envs.fishery.env import Fishery
 from rlopt.envs.fishery.episode import episode_summary
 from rlopt.envs.fishery.ids import (
@@ -28,6 +29,7 @@ __all__ = [
     "Allen",
     "BevertonHolt",
     "Deterministic",
+    "Drifting",
     "Fishery",
     "Logistic",
     "LognormalNoise",
@@ -39,6 +41,7 @@ __all__ = [
     "UniformNoise",
     "allen_fishery",
     "beverton_holt_fishery",
+    "drifting_fishery",
     "episode_summary",
     "logistic_fishery",
     "may_fishery",
