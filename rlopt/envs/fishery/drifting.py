@@ -245,7 +245,7 @@ class Drifting(FuncEnv):
         info = self.fishery.transition_info(state, action, next_state)  # type: ignore[arg-type]
         value = self._look_up(self.values, state)
         info["tipped"] = next_state.escapement < self._look_up(self._tips, state)
-        info |= {"parameter": value, "scenario": state.scenario}
+        info |= {"parameter": value, "scenario": state.scenario * 1.0}  # infos share no arrays
         if self._fold is not None:
             info["to_fold"] = self._fold - value
         return info
