@@ -190,7 +190,9 @@ def constant_escapement_tuned(env: Any) -> ConstantEscapement:
 
 def _tuned(rule: HarvestRule, name: str, most: float) -> float:
     """The best constant in [0, most] by exact evaluation (of the fully observed fishery)."""
-    fishery = replace(rule.func, observation_noise=None)
+    fishery = rule.func
+    if getattr(fishery, "observation_noise", None) is not None:
+        fishery = replace(fishery, observation_noise=None)
     start, evaluate = np.array([fishery.x0]), fishery.oracle().evaluate
     make: Callable[..., HarvestRule] = type(rule)
 

@@ -24,6 +24,8 @@ AGENTS = {
     "40-10": "rlopt.agents.harvest_rules:FortyTen",
     "60-20": "rlopt.agents.harvest_rules:SixtyTwenty",
     "dfo_ramp": "rlopt.agents.harvest_rules:DfoRamp",
+    "constant_mortality": "rlopt.agents.species_rules:ConstantMortality",
+    "constant_escapements": "rlopt.agents.species_rules:ConstantEscapements",
     "ppo": "rlopt.agents.sb3:ppo",
     "a2c": "rlopt.agents.sb3:a2c",
     "sac": "rlopt.agents.sb3:sac",

@@ -144,6 +144,11 @@ class Drifting(FuncEnv):
         return self.fishery.growth
 
     @property
+    def x0(self) -> float:
+        """Initial stock [biomass]."""
+        return self.fishery.x0
+
+    @property
     def x_max(self) -> float:
         """Largest stock that an observation can show [biomass]."""
         return self.fishery.x_max
