@@ -1,4 +1,4 @@
-"""Constant rules for fisheries of several species, with the constants of "Pretty darn good control".
+"""Constant rules for fisheries of several species, as in "Pretty darn good control".
 
 They act where the FuncEnv has `model`, `fished` (how many species are), `action_for(stocks,
 escapements)` and `stocks_and_year(observation)`. Published constants: arXiv 2308.13654, tuned there
