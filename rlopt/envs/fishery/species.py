@@ -138,7 +138,8 @@ class ThreeSpecies(FuncEnv):
 
     def __new__(cls, *, model: int = 3, **parameters: Any) -> Any:
         """A ThreeSpecies, or the Fishery that is model 1."""
-        return one_species(**parameters) if model == 1 else super().__new__(cls)
+        one = model == 1 and not isinstance(model, bool)
+        return one_species(**parameters) if one else super().__new__(cls)
 
     def __post_init__(self) -> None:
         if isinstance(self.model, bool) or self.model not in MODELS:

@@ -111,11 +111,11 @@ def solve(species: ThreeSpecies) -> SpeciesOracle:
     policy = SpeciesPolicy(species, fine)
     total = rollout(species, policy, EPISODES, SEED).total
     attained = float(total.mean() - ERRORS * total.std(ddof=1) / np.sqrt(EPISODES))
-    upper = max(fine.value, attained) + tolerance
+    upper = fine.value + tolerance
     return SpeciesOracle(
         value=OracleResult(
             value=upper,
-            lower=attained,
+            lower=min(attained, upper),
             upper=upper,
             method="dynamic programme in which fish may be bought; its policy, simulated",
             tolerance=tolerance,
