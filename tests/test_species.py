@@ -157,12 +157,12 @@ def test_the_programme_of_preys_that_never_meet() -> None:
 
 def test_the_programme_of_two_years() -> None:
     """The first of two years by brute force: buy or sell, then sell what lives, less penalties."""
-    species = ThreeSpecies(horizon=2, extinction_penalty=0.4, extinct_below=0.2)
-    z = 0.7
+    species = ThreeSpecies(horizon=2, extinction_penalty=0.4, extinct_below=0.2, sigma=0.4)
+    z, sd = 0.7, species.sigma
 
     def alive(m: float, s: float) -> tuple[float, float]:
-        law = stats.norm(m, 0.1 * s)
-        mean, _ = integrate.quad(lambda v: v * law.pdf(v), 0.2, m + 0.8 * s + 0.2, limit=200)
+        law = stats.norm(m, sd * s)
+        mean, _ = integrate.quad(lambda v: v * law.pdf(v), 0.2, m + 8 * sd * s + 0.2, limit=200)
         return mean, float(law.sf(0.2))
 
     def last(z: float) -> float:
@@ -170,10 +170,10 @@ def test_the_programme_of_two_years() -> None:
         options = np.linspace(1e-9, 0.3, 301)
         s = np.array([[x, x, z] for x in options])
         grown = species.grown(s, 1.0)
-        live = np.prod([stats.norm.sf(0.2, grown[:, k], 0.1 * s[:, k]) for k in range(3)], axis=0)
+        live = np.prod([stats.norm.sf(0.2, grown[:, k], sd * s[:, k]) for k in range(3)], axis=0)
         return float((-2.0 * options - 0.2 * (1.0 - live)).max())
 
-    seen = np.linspace(0.2, 1.2, 101)
+    seen = np.linspace(0.2, 3.0, 101)
     table = [last(float(v)) for v in seen]
     shares = stats.norm.ppf((np.arange(1000) + 0.5) / 1000)
 
@@ -184,7 +184,7 @@ def test_the_programme_of_two_years() -> None:
         (mx, px), (my, py), (_, pz) = (
             alive(float(m), float(e)) for m, e in zip(grown, (*s, z), strict=True)
         )
-        draws = grown[2] + 0.1 * z * shares
+        draws = grown[2] + sd * z * shares
         later = float(np.mean(np.where(draws > 0.2, np.interp(draws, seen, table), 0.0)))
         return float(
             mx * py * pz + my * px * pz + px * py * later - sum(s) - 0.4 * (1 - px * py * pz)
