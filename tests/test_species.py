@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 import pytest
 from scipy import integrate, optimize, stats
-from zoo import LOGISTIC, MC_ERRORS, Count, agrees, made
+from zoo import ALLEN, LOGISTIC, MC_ERRORS, Count, agrees, made
 
 from rlopt.agents import make
 from rlopt.bench.evaluation import evaluate
@@ -343,8 +343,14 @@ def test_rollouts() -> None:
     everything = rollout(LOGISTIC, policy(lambda seen: np.ones((len(seen), 1))), 5, 0)
     assert everything.ended.all() and (everything.steps == 1).all()
     np.testing.assert_array_equal(everything.total, everything.last)
-    with pytest.raises(ValueError, match="finite horizon"):
+    with pytest.raises(ValueError, match="needs steps for an endless task"):
         rollout(Count(), agent, 1, 0)
+    short = rollout(ALLEN, made("do_nothing", ALLEN), 3, 0, steps=4)
+    assert (short.steps == 4).all() and not short.ended.any() and not short.total.any()
+    half = policy(lambda seen: np.zeros((len(seen), 1)))
+    once, twice = (rollout(ALLEN, half, 3, 0, steps=k) for k in (1, 2))
+    np.testing.assert_array_equal(once.total, np.full(3, 5.0))
+    np.testing.assert_allclose(twice.total, 5.0 + twice.last, rtol=1e-15)
 
 
 # --- arguments and pictures ---

@@ -1,4 +1,4 @@
-"""Whole episodes of a task with a finite horizon, all at once: what an oracle needs to simulate."""
+"""Whole episodes, many at once: what an oracle simulates where it cannot compute."""
 
 from __future__ import annotations
 
@@ -12,41 +12,51 @@ from rlopt.envs.core import Array, FuncEnv, NoiseSpec
 class Rollout(NamedTuple):
     """n episodes, each array (n,)."""
 
-    total: np.ndarray  # undiscounted return
-    last: np.ndarray  # reward of the last step, part of the total
+    total: np.ndarray  # discounted return
+    last: np.ndarray  # what the last step added to it
     steps: np.ndarray  # steps played
     ended: np.ndarray  # whether nature ended the episode (else the horizon did)
 
 
-def rollout(func: FuncEnv, agent: Any, n: int, seed: int) -> Rollout:
+def rollout(func: FuncEnv, agent: Any, n: int, seed: int, *, steps: int | None = None) -> Rollout:
     """Play n independent episodes of an agent's deterministic answers.
 
     One generator for all of them, so that 20,000 episodes of 200 steps take a second; the same seed
     gives the same noise to every agent.
 
+    Args:
+        func: the task.
+        agent: who plays; may have a state.
+        n: number of episodes.
+        seed: of all noise.
+        steps: at which episodes are cut; the horizon by default.
+
     Raises:
-        ValueError: the task has no finite horizon.
+        ValueError: the task is endless and `steps` is None.
     """
-    if func.horizon is None:
-        raise ValueError(f"rollout needs a finite horizon, got {func!r}")
+    longest = func.horizon if steps is None else steps
+    if longest is None:
+        raise ValueError(f"rollout needs steps for an endless task, got {func!r}")
     rng = np.random.default_rng(seed)
     spec = func.noise_spec
     state = func.initial(_draw(spec, "initial", n, rng))
-    total, last, steps = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
+    total, last, played = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
     alive, memory = np.ones(n, bool), None
-    for step in range(func.horizon):
+    for step in range(longest):
         observation = func.observation(state, _draw(spec, "observation", n, rng))
         action, memory = agent.predict(
             observation, memory, np.full(n, step == 0), deterministic=True
         )
         after = func.transition(state, np.asarray(action, float), _draw(spec, "step", n, rng))
-        reward = func.reward(state, action, after)
+        reward = func.gamma**step * func.reward(state, action, after)
         total += np.where(alive, reward, 0.0)
         last = np.where(alive, reward, last)
-        steps += alive
+        played += alive
         alive &= ~func.terminal(after)
         state = after
-    return Rollout(total, last, steps, ~alive)
+        if not alive.any():
+            break
+    return Rollout(total, last, played, ~alive)
 
 
 def _draw(spec: NoiseSpec, component: str, n: int, rng: np.random.Generator) -> Array:

@@ -32,6 +32,7 @@ import numpy as np
 from scipy.interpolate import RegularGridInterpolator
 
 from rlopt.envs.core import FixedAgent, Oracle, OracleResult
+from rlopt.envs.fishery.oracle import ERRORS
 from rlopt.envs.fishery.species import SEEN, START, START_SD, ThreeSpecies
 from rlopt.envs.rollout import rollout
 from rlopt.theory.cubic import LogCubic
@@ -41,7 +42,6 @@ TOP = 1.6  # largest unfished prey, of the capacity
 SIZES = {1: (48, 41), 2: (32, 31)}  # unfished species -> nodes of each, choices for each other
 EPISODES = 4_000  # of the simulation of the lower end
 SEED = 20230801  # of its noise
-ERRORS = 4.0  # standard errors below the mean that count as attained
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
