@@ -65,8 +65,8 @@ class Drifting(FuncEnv):
     Oracle:
         spread = 0: exact, a dynamic programme with another growth each year. Else a bracket: above,
         the mean over scenarios of the optimum that knows the scenario; below, the policy that is
-        best for the mean scenario, evaluated exactly. Regret is relative to the former, so that
-        what is not known costs some, and its sum over a year has the right mean in every case.
+        best for the mean scenario, evaluated exactly. Regret is relative to the former:
+        what is not known costs some; its discounted sum over an episode has the gap as its mean.
 
     References:
         Lapeyrolerie, Chapman, Norman and Boettiger 2022 (arXiv 2106.08272) and its package
