@@ -10,6 +10,7 @@ from zoo import (
     FISHERIES,
     FISHERY_IDS,
     FRAGILE,
+    MC_ERRORS,
     POLICIES,
     SEEN,
     Policy,
@@ -142,6 +143,14 @@ def test_blurred_regret_is_a_bound() -> None:
     full = replace(fishery, observation_noise=None).oracle().value
     assert totals.least_regret >= -1e-9
     assert agrees(totals.reward + totals.regret, full.value, 2.0 * full.tolerance)
+
+
+def test_taking_the_survey_for_the_stock_attains_the_lower_end() -> None:
+    fishery = FISHERIES["blurred"]
+    value = fishery.oracle().value
+    earned = simulated(fishery, fishery.oracle().policy, STOCKS, seed=7).reward
+    assert value.lower <= earned.mean() + MC_ERRORS * earned.std() / STOCKS**0.5
+    assert value.lower > 1.4 * fishery.x0  # harvesting all at once would earn x0
 
 
 def test_starts_at_every_stock() -> None:

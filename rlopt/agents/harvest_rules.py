@@ -194,12 +194,14 @@ def _tuned(rule: HarvestRule, name: str, most: float) -> float:
     Raises:
         ValueError: the environment has no exact values of policies.
     """
-    if not hasattr(rule.func, "memoryless"):
+    fishery = rule.func
+    if getattr(fishery, "observation_noise", None) is not None:
+        fishery = replace(fishery, observation_noise=None)
+    if not hasattr(fishery.oracle(), "evaluate"):
         raise ValueError(
             f"{rule.name}_tuned needs an environment with exact values, got {rule.func!r}; "
             f"give {rule.name} its {name} instead"
         )
-    fishery = replace(rule.func, observation_noise=None)
     start, evaluate = np.array([fishery.x0]), fishery.oracle().evaluate
     make: Callable[..., HarvestRule] = type(rule)
 

@@ -27,6 +27,8 @@ AGENTS = {
     "gpdp": "rlopt.agents.gpdp:GPDPAgent",
     "parametric_mle": "rlopt.agents.parametric:ParametricMLE",
     "parametric_bayes": "rlopt.agents.parametric:ParametricBayes",
+    "constant_mortality": "rlopt.agents.species_rules:ConstantMortality",
+    "constant_escapements": "rlopt.agents.species_rules:ConstantEscapements",
     "ppo": "rlopt.agents.sb3:ppo",
     "a2c": "rlopt.agents.sb3:a2c",
     "sac": "rlopt.agents.sb3:sac",

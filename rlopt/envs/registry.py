@@ -16,10 +16,12 @@ ENVIRONMENTS = {
     "rlopt/AgeStructuredFishery-v0": "rlopt.envs.fishery:AgeStructured",
     "rlopt/AllenFishery-v0": "rlopt.envs.fishery:allen_fishery",
     "rlopt/BevertonHoltFishery-v0": "rlopt.envs.fishery:beverton_holt_fishery",
+    "rlopt/DriftingFishery-v0": "rlopt.envs.fishery:drifting_fishery",
     "rlopt/LogisticFishery-v0": "rlopt.envs.fishery:logistic_fishery",
     "rlopt/MayFishery-v0": "rlopt.envs.fishery:may_fishery",
     "rlopt/MyersFishery-v0": "rlopt.envs.fishery:myers_fishery",
     "rlopt/RickerFishery-v0": "rlopt.envs.fishery:ricker_fishery",
+    "rlopt/ThreeSpeciesFishery-v0": "rlopt.envs.fishery:ThreeSpecies",
 }
 
 

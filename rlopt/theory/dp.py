@@ -145,17 +145,22 @@ class HarvestSolution:
             escapement: (stocks, year) -> intended escapements; see `Played`.
             x: (n,) stocks; the policy acts once exactly there, then on the grid.
         """
-        kernel, problem, nodes = self._plain, self.kernel.problem, self.grid.nodes
+        problem, nodes = self.kernel.problem, self.grid.nodes
         years = problem.years()
         played = Played(self.grid, problem.implementation, escapement, nodes)
         q = self._stationary(played.in_year(years)) if problem.horizon is None else -nodes
         for year in range(years - 1, -1, -1):
+            kernel = self._kernel_in(year)
             if year < years - 1 or problem.horizon is None:
                 move = played.in_year(year + 1)
                 q = kernel.worth(nodes + move.mix @ q, move.slope)
             q = q - kernel.penalty(year)
         first = Played(self.grid, problem.implementation, escapement, x).in_year(0)
         return x + first.mix @ q
+
+    def _kernel_in(self, year: int) -> Kernel:
+        """The transition law of a year, for policies other than the optimum."""
+        return self._plain
 
     def _stationary(self, move: Move) -> np.ndarray:
         """The worth q of a policy that is the same every year, penalty-free: one linear system.

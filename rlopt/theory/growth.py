@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from math import log1p
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,8 @@ class Growth(ABC):
     """
 
     _may_be_zero: ClassVar[tuple[str, ...]] = ()
+    varying: ClassVar[tuple[str, ...]] = ()
+    """Parameters that `at` takes as arrays."""
 
     def __post_init__(self) -> None:
         """Every field is a finite number > 0 (some may be 0), kept as a Python float."""
@@ -75,6 +77,18 @@ class Growth(ABC):
             Next stock >= 0, same kind and shape [biomass]; finite for every finite s, and
             differentiable in torch.
         """
+
+    def at(self, **values: Array) -> Self:
+        """The map for stocks that differ in a parameter: only good for calling, and unchecked.
+
+        Args:
+            **values: parameters among `varying`, arrays of the escapements' shape, or numbers.
+        """
+        other = object.__new__(type(self))
+        for field in fields(self):
+            value = values.get(field.name, getattr(self, field.name))
+            object.__setattr__(other, field.name, value)
+        return other
 
     @abstractmethod
     def derivative(self, s: Array) -> Array:

@@ -69,6 +69,8 @@ class Logistic(_SingleEquilibrium):
     r: float = 0.3
     K: float = 1.0
 
+    varying: ClassVar[tuple[str, ...]] = ("r", "K")
+
     def __call__(self, s: Array) -> Array:
         """(r/K) s (s0 - s), with the zero s0 = K (1 + 1/r): never negative, even by rounding."""
         zero = self.K * (1.0 + 1.0 / self.r)
@@ -101,6 +103,8 @@ class BevertonHolt(_SingleEquilibrium):
     r: float = 0.3
     K: float = 1.0
 
+    varying: ClassVar[tuple[str, ...]] = ("r", "K")
+
     def __call__(self, s: Array) -> Array:
         """A B s / (s + B)."""
         half = self.K / self.r
@@ -131,6 +135,8 @@ class Ricker(_SingleEquilibrium):
 
     r: float = 0.3
     K: float = 1.0
+
+    varying: ClassVar[tuple[str, ...]] = ("r", "K")
 
     def __call__(self, s: Array) -> Array:
         """As written; above the cap the exponential underflows to 0."""
@@ -204,6 +210,8 @@ class Allen(Growth):
     K: float = 8.0
     C: float = 5.0
 
+    varying: ClassVar[tuple[str, ...]] = ("r", "K", "C")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.C < self.K:
@@ -255,6 +263,7 @@ class May(Growth):
     b: float = 0.15
 
     _may_be_zero: ClassVar[tuple[str, ...]] = ("a",)
+    varying: ClassVar[tuple[str, ...]] = ("a",)
 
     def __call__(self, s: Array) -> Array:
         """(r/K) s (s0 - s) - a t / (1 + t), t = (s/b)^q, s0 = K (1 + 1/r)."""

@@ -2,6 +2,7 @@
 
 from rlopt.envs.fishery.age import AgeStructured
 from rlopt.envs.fishery.data import StockAssessment, fit_series
+from rlopt.envs.fishery.drifting import Drifting, drifting_fishery
 from rlopt.envs.fishery.env import Fishery
 from rlopt.envs.fishery.episode import episode_summary
 from rlopt.envs.fishery.ids import (
@@ -12,6 +13,7 @@ from rlopt.envs.fishery.ids import (
     myers_fishery,
     ricker_fishery,
 )
+from rlopt.envs.fishery.species import ThreeSpecies
 from rlopt.theory.stock import (
     Allen,
     BevertonHolt,
@@ -30,6 +32,7 @@ __all__ = [
     "Allen",
     "BevertonHolt",
     "Deterministic",
+    "Drifting",
     "Fishery",
     "Logistic",
     "LognormalNoise",
@@ -38,9 +41,11 @@ __all__ = [
     "NormalNoise",
     "Ricker",
     "StockAssessment",
+    "ThreeSpecies",
     "UniformNoise",
     "allen_fishery",
     "beverton_holt_fishery",
+    "drifting_fishery",
     "episode_summary",
     "fit_series",
     "logistic_fishery",

@@ -77,8 +77,8 @@ class Fishery(FuncEnv):
     Oracle:
         Exact dynamic programming. On an endless task with a penalty, which fades, the best policy
         depends on the year: the oracle's agent counts the years in its `state`. With observation
-        error an upper bracket (full observation), with implementation error an upper bracket
-        (perfect implementation).
+        error an upper bracket (full observation; below, what taking the survey for the stock earns
+        in a simulation), with implementation error an upper bracket (perfect implementation).
 
     References:
         Boettiger, Mangel and Munch 2015 (arXiv 1412.8081); Reed 1979.
