@@ -1,4 +1,4 @@
-"""Maximum likelihood fits against published numbers, the full likelihood, and what they must obey."""
+"""Maximum likelihood fits against published numbers, the full likelihood, and invariants."""
 
 from math import inf, log, nan
 from typing import Any
@@ -20,7 +20,7 @@ X, Y = SERIES[:-1], SERIES[1:]
 CURVES: dict[str, Growth] = {
     "ricker": Ricker(0.6, 5.0),
     "allen": Allen(2.0, 8.0, 3.0),
-    "myers": Myers(2.0, 3.0, 1.0),
+    "myers": Myers(2.0, 3.0, 1.7),
 }
 
 
@@ -134,7 +134,9 @@ def test_standard_errors_are_the_curvature_of_the_likelihood(model: str) -> None
             mixed = at(best + a + b) - at(best + a - b) - at(best - a + b) + at(best - a - b)
             information[i, j] = -mixed / (4.0 * h[i] * h[j])
     scale = np.sqrt(np.outer(np.diag(fit.covariance), np.diag(fit.covariance)))
-    np.testing.assert_allclose(fit.covariance / scale, np.linalg.inv(information) / scale, atol=0.01)
+    np.testing.assert_allclose(
+        fit.covariance / scale, np.linalg.inv(information) / scale, atol=0.01
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -241,6 +243,21 @@ def test_the_closed_form_is_the_searched_optimum(monkeypatch: pytest.MonkeyPatch
     for fit in closed:
         searched = fit_mle(X, Y, fit.model)
         assert searched.parameters == pytest.approx(fit.parameters, rel=1e-6)
+
+
+def test_the_search_misses_no_better_map() -> None:
+    """Few, very noisy pairs, whose likelihood has several maxima, against a dense lattice."""
+    family = FAMILIES["myers"]
+    axes = [np.linspace(low, high, 250) for low, high in zip(family.low, family.high, strict=True)]
+    log_theta, log_h = np.meshgrid(*axes, indexing="ij")
+    theta, h = np.exp(log_theta)[..., None], np.exp(log_h)[..., None]
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        x, y = rng.uniform(0.2, 1.0, 8), rng.uniform(0.1, 1.0, 8)
+        unit = max(x.max(), y.max())
+        gap = np.log(y / unit) - theta * np.log(x / unit) + np.log1p((x / unit / h) ** theta)
+        squares = gap.var(axis=-1)  # the level is solved for
+        assert fit_mle(x, y, "myers").sigma ** 2 <= squares.min() + 1e-9
 
 
 def test_perfect_data_have_a_finite_likelihood() -> None:

@@ -27,9 +27,7 @@ def test_the_protocol_of_the_paper() -> None:
     The notes print 26.24 and .00015 for a proper Allen fit, with 20,000 simulations (standard
     error .02) and policies that act at nodes only; ours act exactly in between.
     """
-    task = Fishery(
-        growth=Allen(), noise=LognormalNoise(0.05), x0=10.0, gamma=1.0, horizon=49
-    )
+    task = Fishery(growth=Allen(), noise=LognormalNoise(0.05), x0=10.0, gamma=1.0, horizon=49)
     solution = solve_fit(fit_mle(X, Y, "allen"), np.linspace(0.0, 15.0, 50), gamma=1.0)
     catch = task.oracle().evaluate(solution.escapement, [10.0])[0]
     assert catch == pytest.approx(26.24, abs=0.1)
@@ -43,12 +41,13 @@ def test_averaging_over_doubt_is_worth_something() -> None:
     """On the paper's series, gamma .99: the optimum is 51.602; nothing exceeds it."""
     oracle = TRUTH.oracle()
     assert oracle.value.value == pytest.approx(51.602, abs=2e-3)
-    values = {}
-    for name, maps in {
+    learnt: dict[str, Any] = {
         "mle": fit_mle(X, Y, "allen"),
         "bayes": posterior(X, Y, "allen").sample(np.random.default_rng(0), 50),
         "ricker": fit_mle(X, Y, "ricker"),
-    }.items():
+    }
+    values = {}
+    for name, maps in learnt.items():
         values[name] = oracle.evaluate(solve_fit(maps, FINE).escapement, [10.0])[0]
         assert values[name] <= oracle.value.value + 1e-9
     assert values["ricker"] < 7.0 < 49.0 < values["mle"] < values["bayes"]

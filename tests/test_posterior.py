@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import invgamma, norm
 
 from rlopt.data import gpdp_training_series
+from rlopt.theory import posterior as module
 from rlopt.theory.families import FAMILIES
 from rlopt.theory.fit import fit_mle
 from rlopt.theory.posterior import (
@@ -35,8 +36,12 @@ def table(draws: list[Draw], model: str) -> np.ndarray:
 # --- the closed form ---
 
 
-def test_the_conjugate_posterior_by_brute_force() -> None:
+@pytest.mark.parametrize("width", [1.0, WIDTH])
+def test_the_conjugate_posterior_by_brute_force(
+    width: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Prior times likelihood of seven years on a lattice of (b_0, b_1, log sigma), Ricker."""
+    monkeypatch.setattr(module, "WIDTH", width)
     rng = np.random.default_rng(3)
     x = rng.uniform(1.0, 4.0, 7)
     y = Ricker(0.7, 3.0)(x) * np.exp(0.2 * rng.standard_normal(7))
@@ -50,7 +55,7 @@ def test_the_conjugate_posterior_by_brute_force() -> None:
     b_0, b_1, log_sigma = np.meshgrid(*axes, np.linspace(-3.5, 1.0, 91), indexing="ij")
     sigma = np.exp(log_sigma)
     density = invgamma.logpdf(sigma**2, PRIOR_SHAPE, scale=PRIOR_RATE) + 2.0 * log_sigma
-    density += norm.logpdf(b_0, 0.0, sigma * WIDTH) + norm.logpdf(b_1, 0.0, sigma * WIDTH)
+    density += norm.logpdf(b_0, 0.0, sigma * width) + norm.logpdf(b_1, 0.0, sigma * width)
     for one, value in zip(design, g, strict=True):
         density += norm.logpdf(value, b_0 * one[0] + b_1 * one[1], sigma)
     weight = np.exp(density - density.max())
@@ -113,7 +118,10 @@ def test_coefficients_and_their_jacobian(model: str) -> None:
         steps = h * np.eye(d + 1)
         matrix = (coefficients(point + steps) - coefficients(point - steps)) / (2.0 * h)
         assert np.log(abs(np.linalg.det(matrix))) == pytest.approx(log_det, abs=1e-5)
-        curve, z = type(family).growth(*family.natural(point[1:], float(np.exp(point[0])), 1.0)), 0.7
+        curve, z = (
+            type(family).growth(*family.natural(point[1:], float(np.exp(point[0])), 1.0)),
+            0.7,
+        )
         line = row @ z ** np.arange(d + 1)
         assert float(np.log(curve(z) / z)) == pytest.approx(line, abs=1e-12)
 
@@ -129,10 +137,10 @@ def test_what_is_no_map_is_not_admissible() -> None:
 
 
 @pytest.mark.parametrize("model", ["ricker", "allen"])
-def test_the_lattice_draws_what_rejection_draws(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lattice_draws_what_rejection_draws(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ricker and Allen on few, noisy data: a third of the posterior is cut off or more."""
-    from rlopt.theory import posterior as module
-
     rng = np.random.default_rng(5)
     x = rng.uniform(0.4, 1.2, 12)
     y = Ricker(0.25, 1.0)(x) * np.exp(0.15 * rng.standard_normal(12))
@@ -162,7 +170,7 @@ def test_data_that_contradict_the_map_still_give_maps() -> None:
 
 def test_lattice_draws_of_a_known_law() -> None:
     """A narrow, tilted normal in a wide box: mean, spread and correlation."""
-    root = np.array([[0.05, 0.0], [0.045, 0.01]])
+    root = np.array([[0.005, 0.0], [0.0045, 0.001]])
     precision = np.linalg.inv(root @ root.T)
     middle = np.array([3.0, -4.0])
 
@@ -174,6 +182,7 @@ def test_lattice_draws_of_a_known_law() -> None:
     points = lattice_draws(density, *box, np.random.default_rng(0), 8000)
     error = np.sqrt(np.diag(root @ root.T) / 8000.0)
     assert (abs(points.mean(axis=0) - middle) < 1.2 * MC_ERRORS * error).all()
+    assert len(np.unique(points, axis=0)) > 5000  # hardly any twice: the lattice has zoomed in
     assert np.corrcoef(points.T)[0, 1] == pytest.approx(0.976, abs=0.004)
     np.testing.assert_allclose(points.std(axis=0), np.sqrt(np.diag(root @ root.T)), rtol=0.05)
 
@@ -225,6 +234,19 @@ def test_myers_by_a_metropolis_chain() -> None:
         assert abs(mine.mean() - theirs.mean()) < 0.1 * theirs.std()
         for level in (0.1, 0.5, 0.9):
             assert abs((mine < np.quantile(theirs, level)).mean() - level) < 0.04
+
+
+def test_the_level_of_myers_given_its_shape() -> None:
+    """(log A' - best) sqrt(n) / sigma is standard normal."""
+    known: Any = posterior(X, Y, "myers")
+    draws = known.sample(np.random.default_rng(0), 4000)
+    A, theta, M, sigma = table(draws, "myers").T
+    log_h = np.log(M) / theta - np.log(known.unit)
+    best, _ = known.rate(np.column_stack([np.log(theta), log_h]))
+    score = np.log(A) - (1.0 - theta) * np.log(known.unit) - best
+    score *= np.sqrt(39.0) / sigma
+    assert abs(score.mean()) < MC_ERRORS / np.sqrt(4000.0)
+    assert score.std() == pytest.approx(1.0, abs=MC_ERRORS / np.sqrt(8000.0))
 
 
 # --- invariants and the door ---

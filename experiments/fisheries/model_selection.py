@@ -55,9 +55,7 @@ def counted() -> tuple[Counter[str], int]:
             events[f"{name} prefers a map without tipping point"] += (
                 best.growth.tipping_point is None
             )
-            events[f"{name} prefers Ricker to Allen"] += (
-                best_of(two, criterion).model == "ricker"
-            )
+            events[f"{name} prefers Ricker to Allen"] += best_of(two, criterion).model == "ricker"
         events["Allen estimate at the edge of what is allowed"] += bool(fits["allen"].edges)
     return events, collapsed
 

@@ -118,9 +118,10 @@ def solve_fit(
     Raises:
         ValueError: see `Nodes` and `solve_learned`.
 
-    >>> fit = fit_mle([5.5, 6.1, 7.2, 8.1, 7.7, 6.6], [5.4, 6.3, 7.6, 8.0, 7.8, 6.9], "ricker")
-    >>> bool(solve_fit(fit, np.linspace(0.0, 15.0, 151)).escapement(np.array([9.0]))[0] < 9.0)
-    True
+    >>> fit = fit_mle([2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [3.2, 4.3, 5.2, 5.9, 6.5, 6.8], "ricker")
+    >>> solution = solve_fit(fit, np.linspace(0.0, 15.0, 151))
+    >>> solution.escapement(np.array([2.0, 9.0])).round(1).tolist()
+    [2.0, 3.0]
     """
     law = law_of([maps] if isinstance(maps, Fit) else maps)
     return solve_learned(law, Nodes(grid), gamma=gamma, horizon=horizon)

@@ -20,7 +20,7 @@ from rlopt.theory.posterior import Draw, posterior
 from rlopt.theory.series import COLLAPSED, FEWEST, checked_pairs
 
 COLUMNS = ("year", "biomass", "catch")
-DRAWS = 400  # of the posterior, for intervals
+DRAWS = 200  # of the posterior, for intervals
 
 
 class Interval(NamedTuple):
@@ -234,12 +234,14 @@ def _check_years(year: np.ndarray) -> None:
 
 def _check_entries(year: np.ndarray, biomass: np.ndarray, catch: np.ndarray) -> None:
     """What is wrong with a single row."""
+    followed = np.append(np.diff(year) == 1.0, False)
     for wrong, reason in (
         (~np.isfinite(biomass), "biomass is not finite"),
         (~np.isfinite(catch), "catch is not finite"),
         (biomass < 0.0, "biomass is negative"),
         (catch < 0.0, "catch is negative"),
         (catch > biomass, "the catch exceeds the biomass"),
+        (followed & (catch == biomass) & (biomass > 0.0), "the catch leaves nothing"),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))
