@@ -51,19 +51,19 @@ def test_predictions_condition_a_joint_normal_law() -> None:
     assert abs(prediction.mean(np.array([40.0]))[0]) < 1e-12  # pessimism away from the data
 
 
-def evidence(process: Process) -> float:
-    """Log-density of the training data, pseudo-datum included, from scipy."""
-    x, y = np.append(X, 0.0), np.append(Y, 0.0)
+def evidence(process: Process, n: int = 39) -> float:
+    """Log-density of the first n training data and the pseudo-datum, from scipy."""
+    x, y = np.append(X[:n], 0.0), np.append(Y[:n], 0.0)
     covariance = process.amplitude**2 * np.exp(
         -0.5 * (np.subtract.outer(x, x) / process.lengthscale) ** 2
     ) + process.noise_sd**2 * np.eye(len(x))
     return float(stats.multivariate_normal(np.zeros(len(x)), covariance).logpdf(y))
 
 
-def prior(process: Process) -> float:
+def prior(process: Process, n: int = 39) -> float:
     """Of "map" and "mcmc", as a density of the logarithms."""
-    length = stats.norm(np.log(0.4 * np.median(X)), 0.5).logpdf(np.log(process.lengthscale))
-    noise = stats.norm(np.log(0.02 * np.median(Y)), 1.0).logpdf(np.log(process.noise_sd))
+    length = stats.norm(np.log(0.4 * np.median(X[:n])), 0.5).logpdf(np.log(process.lengthscale))
+    noise = stats.norm(np.log(0.02 * np.median(Y[:n])), 1.0).logpdf(np.log(process.noise_sd))
     return float(length + noise)
 
 
@@ -92,23 +92,25 @@ def test_hyper_parameters_are_a_maximum(posterior: str, amplitude: Any) -> None:
 
 
 def test_the_chain_samples_the_posterior() -> None:
-    """Against the moments of the same density on a mesh."""
-    fit = Fit(X, Y, 1.0, True, 0)
-    chain = np.concatenate([fit.chain(np.random.default_rng(k)) for k in range(3)])
-    assert chain.shape == (120, 2)
-    lengths = np.linspace(np.log(2.0), np.log(6.0), 17)
-    noises = np.linspace(np.log(0.22), np.log(0.6), 17)
+    """Against the moments of the same density on a mesh; of few data, so that the prior counts."""
+    fit = Fit(X[:6], Y[:6], 1.0, True, 0)
+    chain = np.concatenate([fit.chain(np.random.default_rng(k)) for k in range(4)])
+    assert chain.shape == (160, 2)
+    lengths, noises = np.linspace(-0.3, 3.2, 36), np.linspace(-4.0, 1.7, 39)
     mesh = np.array([[(a, b) for b in noises] for a in lengths])
     density = np.array(
-        [[evidence(p) + prior(p) for p in (Process(1.0, *np.exp(t)) for t in row)] for row in mesh]
+        [
+            [evidence(p, 6) + prior(p, 6) for p in (Process(1.0, *np.exp(t)) for t in row)]
+            for row in mesh
+        ]
     )
     weights = np.exp(density - density.max())
     weights /= weights.sum()
     for k, samples in enumerate((chain[:, 0], 0.5 * chain[:, 1])):
         mean = float((weights * mesh[..., k]).sum())
         sd = float(np.sqrt((weights * (mesh[..., k] - mean) ** 2).sum()))
-        # thinned by 20, neighbours are still correlated: half of the samples count
-        assert abs(samples.mean() - mean) < 4.0 * sd / np.sqrt(60.0)
+        # thinned by 20, neighbours are still correlated: a third of the samples count
+        assert abs(samples.mean() - mean) < 4.0 * sd / np.sqrt(160.0 / 3.0)
         assert 0.7 * sd < samples.std() < 1.4 * sd
 
 
@@ -224,7 +226,6 @@ def test_warnings() -> None:
     assert "outside the observed ones, 7.227 to 8.813" in told and "(amplitude 1)" in told
     assert "amplitude 1 is too small to reach" in warned(x=1e4 * X, y=1e4 * Y)
     assert "amplitude 20 is no longer pessimistic" in warned(amplitude=20.0)
-    assert "outside the observed ones" in warned(x=X[high], y=Y[high], mode="paper", grid=GRID)
 
 
 @pytest.mark.parametrize(
