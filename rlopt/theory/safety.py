@@ -1,0 +1,339 @@
+"""The largest expected discounted catch that keeps the probability of collapse below eps.
+
+A stock collapses when it is at or below a threshold at the end of one of the first T years. Charge
+lam for that (notes, section 6; a Lagrangian over the exact dynamic programme):
+
+    max over policies of  V - lam P,    V = E sum_t gamma^t h_t,    P = P(collapse within T years).
+
+The charge depends on the escapement alone, as next year's stock does, so that a backup is still a
+matrix product and a running maximum. After a collapse, and after T years, the unconstrained optimum
+is worth W. With V and P of the policy carried side by side from year to year,
+
+    v_t(s) = gamma (E[V_{t+1}(x') 1{x' > threshold}] + E[W_{t+1}(x') 1{x' <= threshold}]) - s,
+    p_t(s) = P(x' <= threshold | s) + E[P_{t+1}(x') 1{x' > threshold}],
+
+year t maximises v_t(s) - lam gamma^-t p_t(s) over s <= x: probabilities are not discounted.
+
+For every lam >= 0, max (V - lam P) + lam eps bounds V of any policy with P <= eps, random or not.
+The least such bound is attained by a lottery between two policies, one on either side of eps, whose
+Lagrangians agree; `safe_harvest` finds both, by cutting planes, and returns the safer one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from rlopt.theory.checks import fraction, nonnegative
+from rlopt.theory.dp import NODES, HarvestProblem, HarvestSolution, solve_on_grid
+from rlopt.theory.grid import SPAN, Grid
+
+__all__ = ["SafeHarvest", "TradeOff", "safe_harvest", "trade_off"]
+
+CUTS = 100  # most multipliers that a search may try
+TIE = 1e-12  # relative difference of two Lagrangians that are equal but for rounding
+
+
+class _Charged(HarvestSolution):
+    """A table of q less the charge, which bends nowhere: nobody asks next to nothing for it."""
+
+    @cached_property
+    def exponent(self) -> np.ndarray:
+        """(years,): 1."""
+        return np.ones(len(self.q))
+
+
+@dataclass(frozen=True, eq=False)
+class SafeHarvest:
+    """A policy that keeps a promise, and what the promise costs.
+
+    At or below the threshold, and after the last year of the promise, it plays the unconstrained
+    optimum; above, the escapement that weighs catch against collapse. It remembers nothing, so
+    that a stock which has come back from below is guarded again.
+
+    Attributes:
+        free: the unconstrained optimum, on a grid with a node at the threshold.
+        charged: q of each year, less the charge of a collapse.
+        threshold: stock [biomass] at or below which the stock has collapsed.
+        multiplier: price lam of a collapse [biomass], the slope of the trade-off at eps.
+        value: expected discounted catch of this policy from x0 [biomass].
+        probability: of a collapse within the years of the promise, of this policy from x0.
+        dual_bound: no policy with P <= eps is worth more [biomass].
+    """
+
+    free: HarvestSolution
+    charged: HarvestSolution
+    threshold: float
+    multiplier: float
+    value: float
+    probability: float
+    dual_bound: float
+
+    def escapement(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
+        """Stocks (n,) in a year (or years (n,)) -> escapements (n,) [biomass]."""
+        free, charged = self.free.escapement(x, year), self.charged.escapement(x, year)
+        return np.where(x <= self.threshold, free, charged)
+
+
+class TradeOff(NamedTuple):
+    """Policies from bold to safe, each (n,).
+
+    Attributes:
+        multiplier: price of a collapse [biomass], ascending.
+        value: expected discounted catch [biomass].
+        probability: of a collapse within the years, falling.
+    """
+
+    multiplier: np.ndarray
+    value: np.ndarray
+    probability: np.ndarray
+
+
+class _Policies(NamedTuple):
+    """What a sweep finds for m multipliers.
+
+    Attributes:
+        worth: (years, nodes, m), v_t - lam gamma^-t p_t.
+        best: (m,), value from x0 of the policy that is free for ever after a collapse.
+        value: (m,), value from x0 of the one that remembers nothing.
+        probability: (m,), of a collapse.
+    """
+
+    worth: np.ndarray
+    best: np.ndarray
+    value: np.ndarray
+    probability: np.ndarray
+
+
+def safe_harvest(
+    problem: HarvestProblem,
+    x0: float,
+    *,
+    threshold: float,
+    years: int,
+    eps: float,
+    nodes: int = NODES,
+) -> SafeHarvest:
+    """Maximise V = E sum gamma^t h_t subject to P(collapse within `years`) <= eps.
+
+    Args:
+        problem: what to solve; with perfect implementation.
+        x0: stock at the start [biomass], above the threshold.
+        threshold: see `SafeHarvest`; at least `problem.extinct_below`.
+        years: T >= 1, at most the horizon.
+        eps: in [0, 1].
+        nodes: of the grid, about.
+
+    Raises:
+        TypeError, ValueError: a bad argument, or an eps that no policy attains (the least
+            probability is named).
+    """
+    eps = fraction("safe_harvest", "eps", eps)
+    programme = _programme("safe_harvest", problem, x0, threshold, years, nodes)
+    ends = programme.sweep(np.array([0.0, np.inf]))
+    bold, least = (_column(ends, k) for k in (0, 1))
+    if bold.probability[0] <= eps:
+        return programme.result(bold, 0.0, float(bold.best[0]))
+    if least.probability[0] > eps:
+        raise ValueError(
+            f"safe_harvest: eps={eps:g} cannot be attained: whatever is caught, the stock falls "
+            f"to {threshold:g} or below within {years} years with a probability of at least "
+            f"{least.probability[0]:.3g}"
+        )
+    return programme.search(least, bold, eps)
+
+
+def trade_off(
+    problem: HarvestProblem,
+    x0: float,
+    *,
+    threshold: float,
+    years: int,
+    multipliers: np.ndarray | None = None,
+    nodes: int = NODES,
+) -> TradeOff:
+    """The curve of catch against the probability of collapse.
+
+    Args:
+        problem, x0, threshold, years, nodes: see `safe_harvest`.
+        multipliers: prices of a collapse [biomass], >= 0 (infinity: the least probability); by
+            default 0, 48 over nine decades around the unconstrained value, and infinity.
+
+    Raises:
+        TypeError, ValueError: a bad argument.
+    """
+    programme = _programme("trade_off", problem, x0, threshold, years, nodes)
+    if multipliers is None:
+        value = programme.free.value_at(np.array([programme.x0]))[0]
+        multipliers = np.array([0.0, *np.geomspace(1e-3, 1e6, 48) * value, np.inf])
+    prices = np.sort(np.asarray(multipliers, dtype=np.float64).ravel())
+    if not (prices >= 0.0).all():
+        raise ValueError(f"trade_off: multipliers must be >= 0, got {multipliers!r}")
+    found = programme.sweep(prices)
+    return TradeOff(prices, found.value, found.probability)
+
+
+@dataclass(frozen=True, eq=False)
+class _Programme:
+    """A problem whose first years are split at the threshold.
+
+    Attributes:
+        free: the unconstrained optimum on the grid.
+        x0: start.
+        edge: index of the node at the threshold.
+        years: T.
+    """
+
+    free: HarvestSolution
+    x0: float
+    edge: int
+    years: int
+
+    @property
+    def threshold(self) -> float:
+        return float(self.free.grid.nodes[self.edge])
+
+    @cached_property
+    def falls(self) -> np.ndarray:
+        """P(x' <= threshold | s), (nodes,)."""
+        problem, s = self.free.kernel.problem, self.free.grid.nodes
+        return problem.noise.cdf(problem.growth(s), s, self.threshold)
+
+    @cached_property
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of V below, (nodes, edge + 1), and above the threshold, (nodes, nodes - edge).
+
+        They part the weight of the node at the threshold, since those above it sum to P(x' above).
+        """
+        weights = self.free.kernel.weights
+        above = weights[:, self.edge :].copy()
+        above[:, 0] = 1.0 - self.falls - above[:, 1:].sum(axis=1)
+        below = weights[:, : self.edge + 1].copy()
+        below[:, -1] -= above[:, 0]
+        return below, above
+
+    def sweep(self, multipliers: np.ndarray) -> _Policies:
+        """Backward induction for prices (m,), some of which may be infinite."""
+        problem, nodes, edge = self.free.kernel.problem, self.free.grid.nodes, self.edge
+        below, above = self.split
+        m, last = len(multipliers), len(self.free.q) - 1
+        worth = np.empty((self.years, len(nodes), m))
+        best = value = np.repeat(self.free.q[min(self.years - 1, last)][:, None], m, axis=1)
+        risk = np.repeat(self.falls[:, None], m, axis=1)
+        for year in range(self.years - 1, -1, -1):
+            if year < self.years - 1:
+                row = min(year + 1, last)
+                after = np.take_along_axis(
+                    np.concatenate([best, value, risk], axis=1), np.tile(choice, 3), axis=0
+                )[edge:]
+                after[:, : 2 * m] += nodes[edge:, None]
+                grown = above @ after
+                lost = below @ (nodes + self.free.best[row])[: edge + 1]
+                kept = below @ (nodes[: edge + 1, None] + value[self.free.best_node[row, : edge + 1]])
+                fixed = problem.gamma * self.free.kernel.excess - nodes
+                fixed = (fixed - self.free.kernel.penalty(year))[:, None]
+                best = problem.gamma * (grown[:, :m] + lost[:, None]) + fixed
+                value = problem.gamma * (grown[:, m : 2 * m] + kept) + fixed
+                risk = self.falls[:, None] + grown[:, 2 * m :]
+            worth[year] = _charged(best, risk, multipliers * problem.gamma**-year)
+            choice = _running_argmax(worth[year])
+        at_start = (self._start(worth[0], choice, column) for column in (best, value, risk))
+        best, value, risk = at_start
+        return _Policies(worth, self.x0 + best, self.x0 + value, np.clip(risk, 0.0, 1.0))
+
+    def _start(self, worth: np.ndarray, choice: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """What columns (nodes, m) are at the escapements of x0, (m,)."""
+        cell, part = (a[0] for a in self.free.grid.cell(np.array([self.x0])))
+
+        def wait(table: np.ndarray) -> np.ndarray:
+            return table[cell] + part * (table[cell + 1] - table[cell])
+
+        best = choice[cell][None]
+        harvested, waits = (np.take_along_axis(table, best, 0)[0] for table in (column, worth))
+        return np.where(wait(worth) >= waits, wait(column), harvested)
+
+    def search(self, safe: _Policies, bold: _Policies, eps: float) -> SafeHarvest:
+        """Cutting planes for the least dual bound, from policies on either side of eps."""
+        for _ in range(CUTS):
+            lam = float(
+                (bold.best[0] - safe.best[0]) / (bold.probability[0] - safe.probability[0])
+            )
+            found = self.sweep(np.array([lam]))
+            total = found.best[0] - lam * found.probability[0]
+            gain = total - (safe.best[0] - lam * safe.probability[0])
+            if gain <= TIE * (1.0 + abs(total)):
+                break
+            if found.probability[0] <= eps:
+                safe = found
+            else:
+                bold = found
+        return self.result(safe, lam, float(total + lam * eps))
+
+    def result(self, found: _Policies, lam: float, bound: float) -> SafeHarvest:
+        """The policy of a sweep of one price, with the free years that follow it."""
+        rest = self.free.q[min(self.years, len(self.free.q) - 1) :]
+        table = np.concatenate([found.worth[:, :, 0], rest])
+        return SafeHarvest(
+            free=self.free,
+            charged=_Charged(self.free.kernel, table, self.free.residual),
+            threshold=self.threshold,
+            multiplier=lam,
+            value=float(found.value[0]),
+            probability=float(found.probability[0]),
+            dual_bound=bound,
+        )
+
+
+def _programme(
+    owner: str, problem: HarvestProblem, x0: float, threshold: float, years: int, nodes: int
+) -> _Programme:
+    """Check the arguments, and solve without the constraint on a grid that fits them."""
+    if problem.implementation is not None:
+        raise ValueError(f"{owner}: needs perfect implementation, got {problem.implementation!r}")
+    x0 = nonnegative(owner, "x0", x0)
+    threshold = nonnegative(owner, "threshold", threshold)
+    longest = np.inf if problem.horizon is None else problem.horizon
+    if isinstance(years, bool) or years != int(years) or not 1 <= years <= longest:
+        raise ValueError(f"{owner}: years must be whole, in [1, {longest}], got {years!r}")
+    cut = problem.extinct_below
+    if not cut <= threshold < problem.knee:
+        raise ValueError(
+            f"{owner}: threshold must be in [{cut:g}, {problem.knee:g}), from extinct_below to "
+            f"twice what the stock can grow to, got {threshold!r}"
+        )
+    if not threshold < x0 <= problem.top:
+        raise ValueError(
+            f"{owner}: x0 must be above the threshold {threshold:g}, at most {problem.top:g}, "
+            f"got {x0!r}"
+        )
+    hit = None if threshold == cut else threshold
+    grid = Grid.through(
+        top=problem.top, nodes=nodes, cut=cut, hit=hit, finest=problem.finest, knee=problem.knee
+    )
+    edge = int(np.abs(grid.nodes - threshold).argmin())
+    if abs(grid.nodes[edge] - threshold) > 1e-9 * problem.top:
+        raise ValueError(
+            f"{owner}: threshold {threshold:g} needs a finer grid, nodes > "
+            f"{SPAN * problem.knee / (threshold - cut):.0f}, got {nodes}"
+        )
+    return _Programme(solve_on_grid(problem, grid), x0, edge, int(years))
+
+
+def _charged(value: np.ndarray, risk: np.ndarray, price: np.ndarray) -> np.ndarray:
+    """Value less price times risk, (nodes, m); of an infinite price the risk alone counts."""
+    known = np.isfinite(price)
+    return np.where(known, value - np.where(known, price, 0.0) * risk, -risk)
+
+
+def _running_argmax(table: np.ndarray) -> np.ndarray:
+    """(nodes, m): where the columns attain their maximum up to each node; of equals the last."""
+    best = np.maximum.accumulate(table, axis=0)
+    places = np.where(table == best, np.arange(len(table))[:, None], 0)
+    return np.maximum.accumulate(places, axis=0)
+
+
+def _column(found: _Policies, k: int) -> _Policies:
+    return _Policies(*(part[..., k : k + 1] for part in found))
