@@ -24,6 +24,7 @@ AGENTS = {
     "40-10": "rlopt.agents.harvest_rules:FortyTen",
     "60-20": "rlopt.agents.harvest_rules:SixtyTwenty",
     "dfo_ramp": "rlopt.agents.harvest_rules:DfoRamp",
+    "safe_harvest": "rlopt.agents.safe_harvest:SafeHarvestRule",
     "ppo": "rlopt.agents.sb3:ppo",
     "a2c": "rlopt.agents.sb3:a2c",
     "sac": "rlopt.agents.sb3:sac",

@@ -22,7 +22,7 @@ from scipy import linalg, optimize, sparse
 
 from rlopt.theory.grid import Grid
 from rlopt.theory.harvest import HarvestProblem, Kernel
-from rlopt.theory.played import Escapement, Move, Played
+from rlopt.theory.played import Escapement, Move, Plan, Played
 
 __all__ = [
     "HarvestProblem",
@@ -142,11 +142,12 @@ class HarvestSolution:
         """Exact value of a memoryless policy from the stocks x, (n,) (notes, T5).
 
         Args:
-            escapement: (stocks, year) -> intended escapements; see `Played`.
+            escapement: (stocks, year) -> intended escapements; see `Played`. On an endless task a
+                policy that changes with the years must be a `Plan`, which says how long it does.
             x: (n,) stocks; the policy acts once exactly there, then on the grid.
         """
         kernel, problem, nodes = self._plain, self.kernel.problem, self.grid.nodes
-        years = problem.years()
+        years = max(problem.years(), escapement.years if isinstance(escapement, Plan) else 0)
         played = Played(self.grid, problem.implementation, escapement, nodes)
         q = self._stationary(played.in_year(years)) if problem.horizon is None else -nodes
         for year in range(years - 1, -1, -1):

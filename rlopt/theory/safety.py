@@ -50,7 +50,7 @@ class _Charged(HarvestSolution):
 class SafeHarvest:
     """A policy that keeps a promise, and what the promise costs.
 
-    At or below the threshold, and after the last year of the promise, it plays the unconstrained
+    Below the threshold, and after the last year of the promise, it plays the unconstrained
     optimum; above, the escapement that weighs catch against collapse. It remembers nothing, so
     that a stock which has come back from below is guarded again.
 
@@ -75,7 +75,9 @@ class SafeHarvest:
     def escapement(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
         """Stocks (n,) in a year (or years (n,)) -> escapements (n,) [biomass]."""
         free, charged = self.free.escapement(x, year), self.charged.escapement(x, year)
-        return np.where(x <= self.threshold, free, charged)
+        # At the threshold itself, where nature never stops, the limit from above: what solvers on a
+        # grid with a node there make of a stock that has not collapsed.
+        return np.where(x < self.threshold, free, charged)
 
 
 class TradeOff(NamedTuple):
@@ -158,7 +160,11 @@ def trade_off(
     """The curve of catch against the probability of collapse.
 
     Args:
-        problem, x0, threshold, years, nodes: see `safe_harvest`.
+        problem: see `safe_harvest`, as for the others.
+        x0: start [biomass].
+        threshold: of a collapse [biomass].
+        years: T.
+        nodes: of the grid, about.
         multipliers: prices of a collapse [biomass], >= 0 (infinity: the least probability); by
             default 0, 48 over nine decades around the unconstrained value, and infinity.
 
@@ -215,34 +221,42 @@ class _Programme:
         below[:, -1] -= above[:, 0]
         return below, above
 
-    def sweep(self, multipliers: np.ndarray) -> _Policies:
-        """Backward induction for prices (m,), some of which may be infinite."""
-        problem, nodes, edge = self.free.kernel.problem, self.free.grid.nodes, self.edge
-        below, above = self.split
-        m, last = len(multipliers), len(self.free.q) - 1
-        worth = np.empty((self.years, len(nodes), m))
-        best = value = np.repeat(self.free.q[min(self.years - 1, last)][:, None], m, axis=1)
-        risk = np.repeat(self.falls[:, None], m, axis=1)
+    def sweep(self, prices: np.ndarray) -> _Policies:
+        """Backward induction for m prices, some of which may be infinite."""
+        gamma, shape = self.free.kernel.problem.gamma, (len(self.free.grid.nodes), len(prices))
+        worth = np.empty((self.years, *shape))
+        final = self.free.q[min(self.years, len(self.free.q)) - 1]
+        columns = np.stack([np.broadcast_to(c[:, None], shape) for c in (final, final, self.falls)])
         for year in range(self.years - 1, -1, -1):
-            if year < self.years - 1:
-                row = min(year + 1, last)
-                after = np.take_along_axis(
-                    np.concatenate([best, value, risk], axis=1), np.tile(choice, 3), axis=0
-                )[edge:]
-                after[:, : 2 * m] += nodes[edge:, None]
-                grown = above @ after
-                lost = below @ (nodes + self.free.best[row])[: edge + 1]
-                kept = below @ (nodes[: edge + 1, None] + value[self.free.best_node[row, : edge + 1]])
-                fixed = problem.gamma * self.free.kernel.excess - nodes
-                fixed = (fixed - self.free.kernel.penalty(year))[:, None]
-                best = problem.gamma * (grown[:, :m] + lost[:, None]) + fixed
-                value = problem.gamma * (grown[:, m : 2 * m] + kept) + fixed
-                risk = self.falls[:, None] + grown[:, 2 * m :]
-            worth[year] = _charged(best, risk, multipliers * problem.gamma**-year)
+            worth[year] = _charged(columns[0], columns[2], prices * gamma**-year)
             choice = _running_argmax(worth[year])
-        at_start = (self._start(worth[0], choice, column) for column in (best, value, risk))
-        best, value, risk = at_start
+            if year:
+                columns = self._before(columns, choice, year - 1)
+        best, value, risk = (self._start(worth[0], choice, column) for column in columns)
         return _Policies(worth, self.x0 + best, self.x0 + value, np.clip(risk, 0.0, 1.0))
+
+    def _before(self, columns: np.ndarray, choice: np.ndarray, year: int) -> np.ndarray:
+        """At the escapements of a year, from the year after it.
+
+        Args:
+            columns: (3, nodes, m): v with the memory of a collapse, v without, and p, at the
+                escapements of next year.
+            choice: (nodes, m), which of them next year's stocks above the threshold leave.
+            year: 0-based.
+        """
+        kernel, nodes, edge = self.free.kernel, self.free.grid.nodes, self.edge
+        below, above = self.split
+        row = min(year + 1, len(self.free.q) - 1)
+        stocks = nodes[: edge + 1, None]
+        after = np.take_along_axis(columns, choice[None], axis=1)[:, edge:]
+        after[:2] += nodes[edge:, None]
+        grown = above @ after
+        grown[0] += below @ (stocks + self.free.best[row, : edge + 1, None])
+        grown[1] += below @ (stocks + columns[1, self.free.best_node[row, : edge + 1]])
+        grown[:2] *= kernel.problem.gamma
+        grown[:2] += (kernel.problem.gamma * kernel.excess - nodes - kernel.penalty(year))[:, None]
+        grown[2] += self.falls[:, None]
+        return grown
 
     def _start(self, worth: np.ndarray, choice: np.ndarray, column: np.ndarray) -> np.ndarray:
         """What columns (nodes, m) are at the escapements of x0, (m,)."""
@@ -258,9 +272,7 @@ class _Programme:
     def search(self, safe: _Policies, bold: _Policies, eps: float) -> SafeHarvest:
         """Cutting planes for the least dual bound, from policies on either side of eps."""
         for _ in range(CUTS):
-            lam = float(
-                (bold.best[0] - safe.best[0]) / (bold.probability[0] - safe.probability[0])
-            )
+            lam = float((bold.best[0] - safe.best[0]) / (bold.probability[0] - safe.probability[0]))
             found = self.sweep(np.array([lam]))
             total = found.best[0] - lam * found.probability[0]
             gain = total - (safe.best[0] - lam * safe.probability[0])
