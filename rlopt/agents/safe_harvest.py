@@ -53,7 +53,7 @@ class SafeHarvestRule(HarvestRule):
             years=min(years, last),
             eps=eps,
         )
-        self.parameters |= {"eps": eps, "years": years}
+        self.parameters |= {"eps": float(eps), "years": int(years)}
 
     def escapement(self, stock: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
         """Stocks (n,) in a year, or in years (n,) -> escapements (n,) [biomass]."""
@@ -69,7 +69,7 @@ class SafeHarvestRule(HarvestRule):
             action = self.func.action_for(stock, self.escapement(stock, year))
             return stock - self.func.requested(stock, stock, action)
 
-        return Plan(left, len(self.solution.charged.q))
+        return Plan(left, len(self.solution.charged.q) - 1)
 
     def predict(
         self,

@@ -5,15 +5,6 @@ lam for that (notes, section 6; a Lagrangian over the exact dynamic programme):
 
     max over policies of  V - lam P,    V = E sum_t gamma^t h_t,    P = P(collapse within T years).
 
-The charge depends on the escapement alone, as next year's stock does, so that a backup is still a
-matrix product and a running maximum. After a collapse, and after T years, the unconstrained optimum
-is worth W. With V and P of the policy carried side by side from year to year,
-
-    v_t(s) = gamma (E[V_{t+1}(x') 1{x' > threshold}] + E[W_{t+1}(x') 1{x' <= threshold}]) - s,
-    p_t(s) = P(x' <= threshold | s) + E[P_{t+1}(x') 1{x' > threshold}],
-
-year t maximises v_t(s) - lam gamma^-t p_t(s) over s <= x: probabilities are not discounted.
-
 For every lam >= 0, max (V - lam P) + lam eps bounds V of any policy with P <= eps, random or not.
 The least such bound is attained by a lottery between two policies, one on either side of eps, whose
 Lagrangians agree; `safe_harvest` finds both, by cutting planes, and returns the safer one.
@@ -27,7 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlopt.theory.checks import fraction, nonnegative
+from rlopt.theory.charged import ChargedProgramme, Policies
+from rlopt.theory.checks import fraction, nonnegative, positive
 from rlopt.theory.dp import NODES, HarvestProblem, HarvestSolution, solve_on_grid
 from rlopt.theory.grid import SPAN, Grid
 
@@ -35,6 +27,7 @@ __all__ = ["SafeHarvest", "TradeOff", "safe_harvest", "trade_off"]
 
 CUTS = 100  # most multipliers that a search may try
 TIE = 1e-12  # relative difference of two Lagrangians that are equal but for rounding
+ROUNDING = 1e-11  # of a probability: the weights of a grid are differences of prices
 
 
 class _Charged(HarvestSolution):
@@ -76,8 +69,8 @@ class SafeHarvest:
         """Stocks (n,) in a year (or years (n,)) -> escapements (n,) [biomass]."""
         free, charged = self.free.escapement(x, year), self.charged.escapement(x, year)
         # At the threshold itself, where nature never stops, the limit from above: what solvers on a
-        # grid with a node there make of a stock that has not collapsed.
-        return np.where(x < self.threshold, free, charged)
+        # grid with a node there (up to rounding) make of a stock that has not collapsed.
+        return np.where(x < self.threshold * (1.0 - 1e-12), free, charged)
 
 
 class TradeOff(NamedTuple):
@@ -90,22 +83,6 @@ class TradeOff(NamedTuple):
     """
 
     multiplier: np.ndarray
-    value: np.ndarray
-    probability: np.ndarray
-
-
-class _Policies(NamedTuple):
-    """What a sweep finds for m multipliers.
-
-    Attributes:
-        worth: (years, nodes, m), v_t - lam gamma^-t p_t.
-        best: (m,), value from x0 of the policy that is free for ever after a collapse.
-        value: (m,), value from x0 of the one that remembers nothing.
-        probability: (m,), of a collapse.
-    """
-
-    worth: np.ndarray
-    best: np.ndarray
     value: np.ndarray
     probability: np.ndarray
 
@@ -126,7 +103,7 @@ def safe_harvest(
         x0: stock at the start [biomass], above the threshold.
         threshold: see `SafeHarvest`; at least `problem.extinct_below`.
         years: T >= 1, at most the horizon.
-        eps: in [0, 1].
+        eps: in [0, 1]; kept up to rounding, 1e-11.
         nodes: of the grid, about.
 
     Raises:
@@ -136,16 +113,16 @@ def safe_harvest(
     eps = fraction("safe_harvest", "eps", eps)
     programme = _programme("safe_harvest", problem, x0, threshold, years, nodes)
     ends = programme.sweep(np.array([0.0, np.inf]))
-    bold, least = (_column(ends, k) for k in (0, 1))
-    if bold.probability[0] <= eps:
-        return programme.result(bold, 0.0, float(bold.best[0]))
-    if least.probability[0] > eps:
+    bold, least = (ends.column(k) for k in (0, 1))
+    if bold.probability[0] <= eps + ROUNDING:
+        return _result(programme, bold, 0.0, float(bold.best[0]))
+    if least.probability[0] > eps + ROUNDING:
         raise ValueError(
             f"safe_harvest: eps={eps:g} cannot be attained: whatever is caught, the stock falls "
             f"to {threshold:g} or below within {years} years with a probability of at least "
             f"{least.probability[0]:.3g}"
         )
-    return programme.search(least, bold, eps)
+    return _search(programme, least, bold, eps)
 
 
 def trade_off(
@@ -182,131 +159,45 @@ def trade_off(
     return TradeOff(prices, found.value, found.probability)
 
 
-@dataclass(frozen=True, eq=False)
-class _Programme:
-    """A problem whose first years are split at the threshold.
+def _search(programme: ChargedProgramme, safe: Policies, bold: Policies, eps: float) -> SafeHarvest:
+    """Cutting planes for the least dual bound, from policies on either side of eps."""
+    for _ in range(CUTS):
+        lam = float((bold.best[0] - safe.best[0]) / (bold.probability[0] - safe.probability[0]))
+        found = programme.sweep(np.array([lam]))
+        total = found.best[0] - lam * found.probability[0]
+        gain = total - (safe.best[0] - lam * safe.probability[0])
+        if gain <= TIE * (1.0 + abs(total)):
+            break
+        if found.probability[0] <= eps + ROUNDING:
+            safe = found
+        else:
+            bold = found
+    return _result(programme, safe, lam, float(total + lam * eps))
 
-    Attributes:
-        free: the unconstrained optimum on the grid.
-        x0: start.
-        edge: index of the node at the threshold.
-        years: T.
-    """
 
-    free: HarvestSolution
-    x0: float
-    edge: int
-    years: int
-
-    @property
-    def threshold(self) -> float:
-        return float(self.free.grid.nodes[self.edge])
-
-    @cached_property
-    def falls(self) -> np.ndarray:
-        """P(x' <= threshold | s), (nodes,)."""
-        problem, s = self.free.kernel.problem, self.free.grid.nodes
-        return problem.noise.cdf(problem.growth(s), s, self.threshold)
-
-    @cached_property
-    def split(self) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of V below, (nodes, edge + 1), and above the threshold, (nodes, nodes - edge).
-
-        They part the weight of the node at the threshold, since those above it sum to P(x' above).
-        """
-        weights = self.free.kernel.weights
-        above = weights[:, self.edge :].copy()
-        above[:, 0] = 1.0 - self.falls - above[:, 1:].sum(axis=1)
-        below = weights[:, : self.edge + 1].copy()
-        below[:, -1] -= above[:, 0]
-        return below, above
-
-    def sweep(self, prices: np.ndarray) -> _Policies:
-        """Backward induction for m prices, some of which may be infinite."""
-        gamma, shape = self.free.kernel.problem.gamma, (len(self.free.grid.nodes), len(prices))
-        worth = np.empty((self.years, *shape))
-        final = self.free.q[min(self.years, len(self.free.q)) - 1]
-        columns = np.stack([np.broadcast_to(c[:, None], shape) for c in (final, final, self.falls)])
-        for year in range(self.years - 1, -1, -1):
-            worth[year] = _charged(columns[0], columns[2], prices * gamma**-year)
-            choice = _running_argmax(worth[year])
-            if year:
-                columns = self._before(columns, choice, year - 1)
-        best, value, risk = (self._start(worth[0], choice, column) for column in columns)
-        return _Policies(worth, self.x0 + best, self.x0 + value, np.clip(risk, 0.0, 1.0))
-
-    def _before(self, columns: np.ndarray, choice: np.ndarray, year: int) -> np.ndarray:
-        """At the escapements of a year, from the year after it.
-
-        Args:
-            columns: (3, nodes, m): v with the memory of a collapse, v without, and p, at the
-                escapements of next year.
-            choice: (nodes, m), which of them next year's stocks above the threshold leave.
-            year: 0-based.
-        """
-        kernel, nodes, edge = self.free.kernel, self.free.grid.nodes, self.edge
-        below, above = self.split
-        row = min(year + 1, len(self.free.q) - 1)
-        stocks = nodes[: edge + 1, None]
-        after = np.take_along_axis(columns, choice[None], axis=1)[:, edge:]
-        after[:2] += nodes[edge:, None]
-        grown = above @ after
-        grown[0] += below @ (stocks + self.free.best[row, : edge + 1, None])
-        grown[1] += below @ (stocks + columns[1, self.free.best_node[row, : edge + 1]])
-        grown[:2] *= kernel.problem.gamma
-        grown[:2] += (kernel.problem.gamma * kernel.excess - nodes - kernel.penalty(year))[:, None]
-        grown[2] += self.falls[:, None]
-        return grown
-
-    def _start(self, worth: np.ndarray, choice: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """What columns (nodes, m) are at the escapements of x0, (m,)."""
-        cell, part = (a[0] for a in self.free.grid.cell(np.array([self.x0])))
-
-        def wait(table: np.ndarray) -> np.ndarray:
-            return table[cell] + part * (table[cell + 1] - table[cell])
-
-        best = choice[cell][None]
-        harvested, waits = (np.take_along_axis(table, best, 0)[0] for table in (column, worth))
-        return np.where(wait(worth) >= waits, wait(column), harvested)
-
-    def search(self, safe: _Policies, bold: _Policies, eps: float) -> SafeHarvest:
-        """Cutting planes for the least dual bound, from policies on either side of eps."""
-        for _ in range(CUTS):
-            lam = float((bold.best[0] - safe.best[0]) / (bold.probability[0] - safe.probability[0]))
-            found = self.sweep(np.array([lam]))
-            total = found.best[0] - lam * found.probability[0]
-            gain = total - (safe.best[0] - lam * safe.probability[0])
-            if gain <= TIE * (1.0 + abs(total)):
-                break
-            if found.probability[0] <= eps:
-                safe = found
-            else:
-                bold = found
-        return self.result(safe, lam, float(total + lam * eps))
-
-    def result(self, found: _Policies, lam: float, bound: float) -> SafeHarvest:
-        """The policy of a sweep of one price, with the free years that follow it."""
-        rest = self.free.q[min(self.years, len(self.free.q) - 1) :]
-        table = np.concatenate([found.worth[:, :, 0], rest])
-        return SafeHarvest(
-            free=self.free,
-            charged=_Charged(self.free.kernel, table, self.free.residual),
-            threshold=self.threshold,
-            multiplier=lam,
-            value=float(found.value[0]),
-            probability=float(found.probability[0]),
-            dual_bound=bound,
-        )
+def _result(programme: ChargedProgramme, found: Policies, lam: float, bound: float) -> SafeHarvest:
+    """The policy of a sweep of one price, with the free years that follow it."""
+    rest = programme.free.q[min(programme.years, len(programme.free.q) - 1) :]
+    table = np.concatenate([found.worth[:, :, 0], rest])
+    return SafeHarvest(
+        free=programme.free,
+        charged=_Charged(programme.free.kernel, table, programme.free.residual),
+        threshold=programme.threshold,
+        multiplier=lam,
+        value=float(found.value[0]),
+        probability=float(found.probability[0]),
+        dual_bound=bound,
+    )
 
 
 def _programme(
     owner: str, problem: HarvestProblem, x0: float, threshold: float, years: int, nodes: int
-) -> _Programme:
+) -> ChargedProgramme:
     """Check the arguments, and solve without the constraint on a grid that fits them."""
     if problem.implementation is not None:
         raise ValueError(f"{owner}: needs perfect implementation, got {problem.implementation!r}")
     x0 = nonnegative(owner, "x0", x0)
-    threshold = nonnegative(owner, "threshold", threshold)
+    threshold = positive(owner, "threshold", threshold)
     longest = np.inf if problem.horizon is None else problem.horizon
     if isinstance(years, bool) or years != int(years) or not 1 <= years <= longest:
         raise ValueError(f"{owner}: years must be whole, in [1, {longest}], got {years!r}")
@@ -331,21 +222,4 @@ def _programme(
             f"{owner}: threshold {threshold:g} needs a finer grid, nodes > "
             f"{SPAN * problem.knee / (threshold - cut):.0f}, got {nodes}"
         )
-    return _Programme(solve_on_grid(problem, grid), x0, edge, int(years))
-
-
-def _charged(value: np.ndarray, risk: np.ndarray, price: np.ndarray) -> np.ndarray:
-    """Value less price times risk, (nodes, m); of an infinite price the risk alone counts."""
-    known = np.isfinite(price)
-    return np.where(known, value - np.where(known, price, 0.0) * risk, -risk)
-
-
-def _running_argmax(table: np.ndarray) -> np.ndarray:
-    """(nodes, m): where the columns attain their maximum up to each node; of equals the last."""
-    best = np.maximum.accumulate(table, axis=0)
-    places = np.where(table == best, np.arange(len(table))[:, None], 0)
-    return np.maximum.accumulate(places, axis=0)
-
-
-def _column(found: _Policies, k: int) -> _Policies:
-    return _Policies(*(part[..., k : k + 1] for part in found))
+    return ChargedProgramme(solve_on_grid(problem, grid), x0, threshold, edge, int(years))
