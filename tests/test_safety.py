@@ -162,6 +162,27 @@ def test_the_dual_bound_is_the_optimum_of_a_linear_programme(key: str, place: fl
 
 
 @pytest.mark.parametrize("key", STOCKS)
+def test_the_value_is_that_of_a_policy_without_memory(key: str) -> None:
+    """Stock by stock and year by year, with the escapements that the policy answers."""
+    p = coarse(key)
+    kernel, nodes, k = p.free.kernel, p.free.grid.nodes, p.edge
+    start = int(np.searchsorted(nodes, p.x0))
+    p = replace(p, x0=float(nodes[start]))
+    found = _search(p, p.sweep(np.array([np.inf])), p.sweep(np.array([0.0])), between(p, 0.4))
+    below, above = p.split
+    over = p.years == kernel.problem.horizon
+    high = low = np.zeros(len(nodes)) if over else p.free.value_at(nodes, p.years)
+    for year in range(p.years - 1, -1, -1):
+        beyond = 0.0 if over and year == p.years - 1 else kernel.excess
+        later = kernel.problem.gamma * (above @ high[k:] + below @ low[: k + 1] + beyond)
+        later = later - kernel.penalty(year)
+        freely = np.searchsorted(nodes, p.free.escapement(nodes, year))
+        safely = np.searchsorted(nodes, found.escapement(nodes, year))
+        high, low = (nodes - nodes[left] + later[left] for left in (safely, freely))
+    assert found.value == pytest.approx(high[start], rel=1e-10)
+
+
+@pytest.mark.parametrize("key", STOCKS)
 def test_the_ends_of_the_curve(key: str) -> None:
     """Price 0: the optimum without a bound. An infinite one: the least probability, by a loop."""
     p = coarse(key)
