@@ -19,6 +19,7 @@ from rlopt.theory.dp import collapse_probability
 SIGMAS = (0.05, 0.1)
 YEARS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 35, 40, 45, 50)
 STOCKS = np.linspace(0.1, 12.0, 120)
+LEAST = (1e-8, 1e-3)  # where the axis of each noise begins
 NODES = 801
 AGENTS: dict[str, tuple[str, str, str]] = {  # agent: label, ink, mark
     "constant_fraction": ("fraction u_MSY", SLOTS[2], MARKS[3]),
@@ -49,78 +50,75 @@ def risks(fishery: Fishery, agent: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def draw_risks(found: dict[tuple[float, str], tuple[np.ndarray, np.ndarray]]) -> None:
     """Two rows (by year, by first stock), one column a noise."""
-    figure, axes = panels(2, len(SIGMAS), width=4.9, height=3.0, sharey=True)
+    figure, axes = panels(2, len(SIGMAS), width=5.2, height=3.1)
+    for (sigma, name), (by_year, by_stock) in found.items():
+        column = SIGMAS.index(sigma)
+        _, ink, mark = AGENTS[name]
+        style: dict[str, Any] = {"color": ink, "linewidth": 1.8 if name == "oracle" else 1.3}
+        style |= {"linestyle": "--" if name == "do_nothing" else "-"}
+        axes[0, column].plot(YEARS[1:], by_year[1:], marker=mark, markersize=4, **style)
+        axes[1, column].plot(STOCKS, by_stock, **style)
+        if (name, column) in PLACES:
+            text, shift = PLACES[name, column]
+            end(axes[0, column], YEARS[-1], by_year[-1], text, shift)
     tip = allen_fishery().collapse_level
-    for (sigma, name), risk in found.items():
-        label, ink, mark = AGENTS[name]
-        for row, x in enumerate((YEARS, STOCKS)):
-            axis = axes[row, SIGMAS.index(sigma)]
-            axis.plot(
-                x,
-                risk[row],
-                color=ink,
-                linewidth=1.8 if name == "oracle" else 1.3,
-                linestyle="--" if name == "do_nothing" else "-",
-                marker=mark if row == 0 else "",
-                markersize=4,
-                markevery=2,
-                clip_on=False,
-            )
-        if (sigma, name) in LABELS:
-            row, at, side = LABELS[sigma, name]
-            y = np.interp(at[0], (YEARS, STOCKS)[row], risk[row])
-            axes[row, SIGMAS.index(sigma)].annotate(
-                label, (at[0], y), xytext=at[1:], textcoords="offset points", ha=side, va="center"
-            )
     for column, sigma in enumerate(SIGMAS):
-        axes[0, column].set(title=f"Allen, σ {short(sigma)}, from x₀ = 10", xlim=(0, 50))
-        axes[0, column].set_xlabel("year")
-        axes[1, column].set(title="after 50 years", xlim=(0, 12))
+        axes[0, column].set(title=f"Allen, σ {short(sigma)}, from a stock of 10", xlim=(0, 50))
+        axes[0, column].set(xlabel="year", yscale="log", ylim=(LEAST[column], 1.0))
+        axes[1, column].set(title="after 50 years", xlim=(0, 12), ylim=(0, 1))
         axes[1, column].set_xlabel("first stock, biomass")
         axes[1, column].axvline(tip, color=DANGER, linewidth=1.0, linestyle=":")
-    axes[1, 0].annotate(
-        "tipping point",
-        (tip, 0.5),
-        xytext=(-4, 0),
-        textcoords="offset points",
-        ha="right",
-        color=DANGER,
-    )
+    tipping = {"ha": "right", "color": DANGER}
+    axes[1, 0].text(tip - 0.1, 0.5, "tipping point", **tipping)
+    axes[1, 1].annotate("no harvest: a large stock overshoots", (11.6, 0.45), (6.2, 0.62))
     for axis in axes.flat:
-        axis.set_ylim(0.0, 1.0)
         axis.grid(axis="y", color=LINE, linewidth=0.6)
     for axis in axes[:, 0]:
-        axis.set_ylabel("P(stock at or below it)")
+        axis.set_ylabel("P(stock at or below 5)")
     save(figure, "collapse")
 
 
-LABELS = {  # (sigma, agent): row, (x, offset in points), side
-    (0.05, "constant_fraction"): (0, (30, -8, 22), "right"),
-    (0.1, "constant_escapement"): (0, (45, -2, 10), "right"),
-    (0.1, "oracle"): (0, (30, 0, 9), "right"),
-    (0.1, "safe_harvest"): (0, (40, 0, -9), "left"),
-    (0.1, "do_nothing"): (1, (9, 0, 9), "left"),
+PLACES = {  # (agent, column): label, shift up in points
+    ("constant_fraction", 0): ("fraction u_MSY\nand 40-10", 0),
+    ("constant_escapement", 0): ("optimum, safe and\nescapement S_MSY", 0),
+    ("do_nothing", 0): ("no harvest", 0),
+    ("constant_fraction", 1): ("fraction u_MSY\nand 40-10", 2),
+    ("constant_escapement", 1): ("escapement S_MSY", 0),
+    ("oracle", 1): ("optimum", 0),
+    ("safe_harvest", 1): ("safe, P ≤ .1,\nand no harvest", -8),
 }
 
 
+def end(axis: Any, x: float, y: float, text: str, shift: float = 0.0) -> None:
+    """Name a line at its right end."""
+    axis.annotate(text, (x, y), (6, shift), textcoords="offset points", va="center")
+
+
 def draw_policies(fishery: Fishery) -> None:
-    """Escapement against stock: the rules, and how safety bends the optimum."""
-    figure, axes = panels(1, 2, width=4.9, height=3.6, sharey=True)
+    """Escapement against stock under the rules, and over the years under a promise."""
+    figure, axes = panels(1, 2, width=5.2, height=3.6)
+    left, right = axes[0]
     x, tip = np.linspace(0.0, 12.0, 601), fishery.collapse_level
-    for name, (_, ink, _) in AGENTS.items():
-        if name in ("do_nothing", "safe_harvest"):
-            continue
-        left = fishery.escapement_of(made(name, fishery))(x, 0)
-        axes[0, 0].plot(x, np.clip(left, 0.0, x), color=ink, linewidth=1.5)
-    inks = (INK, *SLOTS[3 : 3 + len(PROMISES)])
-    for eps, ink in zip((1.0, *PROMISES), inks, strict=True):
+    for name in ("constant_fraction", "constant_escapement", "oracle"):
+        label, ink, _ = AGENTS[name]
+        s = np.clip(fishery.escapement_of(made(name, fishery))(x, 0).reshape(-1), 0.0, x)
+        left.plot(x, s, color=ink, linewidth=1.5)
+        end(left, x[-1], s[-1], label, {"oracle": 5, "constant_escapement": -5}.get(name, 0))
+    left.plot(x, x, color=LINE, linewidth=0.8, zorder=0)
+    left.axvline(tip, color=DANGER, linewidth=1.0, linestyle=":")
+    left.text(tip + 0.1, 1.0, "tipping point", color=DANGER)
+    left.set(xlim=(0, 12), ylim=(0, 12), xlabel="stock, biomass", ylabel="escapement, biomass")
+    left.set_title("Allen, σ .1: what is left of a stock")
+    years, large = np.arange(60), np.full(60, fishery.x_max)
+    for k, eps in enumerate((1.0, *PROMISES)):
         agent: Any = make("safe_harvest", fishery, eps=eps)
-        axes[0, 1].plot(x, agent.escapement(x, 0), color=ink, linewidth=1.5)
-    for axis in axes.flat:
-        axis.plot(x, x, color=LINE, linewidth=0.8, zorder=0)
-        axis.axvline(tip, color=DANGER, linewidth=1.0, linestyle=":")
-        axis.set(xlim=(0, 12), ylim=(0, 12), xlabel="stock, biomass")
-    axes[0, 0].set_ylabel("escapement, biomass")
+        s = agent.escapement(large, years)
+        right.plot(years, s, color=(INK, *SLOTS)[k], linewidth=1.5, drawstyle="steps-post")
+        start = (0, s[0]) if eps < 1.0 else (50, s[0])
+        text = f"P ≤ {short(eps)}" if eps < 1.0 else "optimum, P = .17"
+        right.annotate(text, start, (4, 8), textcoords="offset points")
+    right.set(xlim=(0, 60), xlabel="year", ylabel="escapement of a large stock, biomass")
+    right.set_title("of a large one, for a promise of 50 years")
     save(figure, "collapse_policies")
 
 
