@@ -398,6 +398,7 @@ BAD: Any = [
     ({"eps": 1.5}, "eps must be in .0, 1., got 1.5"),
     ({"eps": np.nan}, "eps must be finite"),
     ({"years": 0}, "years must be whole, in .1, inf., got 0"),
+    ({"years": np.nan}, "years must be finite"),
     ({"years": 2.5}, "years must be whole.*got 2.5"),
     ({"threshold": 0.0}, "threshold must be > 0"),
     ({"threshold": 99.0}, "threshold must be in"),

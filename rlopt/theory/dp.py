@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, optimize, sparse
 
+from rlopt.theory.checks import finite
 from rlopt.theory.grid import Grid
 from rlopt.theory.harvest import HarvestProblem, Kernel
 from rlopt.theory.played import Escapement, Move, Plan, Played
@@ -307,12 +308,12 @@ def collapse_probability(
         A probability like x0, a number or (n,).
 
     Raises:
-        ValueError: a bad argument, or a fishery with observation error.
+        TypeError, ValueError: a bad argument, or a fishery with observation error.
     """
     start = np.atleast_1d(np.asarray(x0, dtype=np.float64))
     if not (np.isfinite(start) & (start >= 0.0)).all() or start.ndim != 1:
         raise ValueError(f"x0 must be finite stocks >= 0, a number or (n,), got {x0!r}")
-    if isinstance(years, bool) or years != int(years) or years < 0:
+    if years < 0 or not finite("collapse_probability", "years", years).is_integer():
         raise ValueError(f"years must be a whole number >= 0, got {years!r}")
     if not 0.0 <= threshold < fishery.problem.top:
         raise ValueError(f"threshold must be in [0, {fishery.problem.top}), got {threshold!r}")

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlopt.theory.charged import ChargedProgramme, Policies
-from rlopt.theory.checks import fraction, nonnegative, positive
+from rlopt.theory.checks import finite, fraction, nonnegative, positive
 from rlopt.theory.dp import NODES, HarvestProblem, HarvestSolution, solve_on_grid
 from rlopt.theory.grid import SPAN, Grid
 
@@ -199,7 +199,8 @@ def _programme(
     x0 = nonnegative(owner, "x0", x0)
     threshold = positive(owner, "threshold", threshold)
     longest = np.inf if problem.horizon is None else problem.horizon
-    if isinstance(years, bool) or years != int(years) or not 1 <= years <= longest:
+    whole = finite(owner, "years", years).is_integer()
+    if not (whole and 1 <= years <= longest):
         raise ValueError(f"{owner}: years must be whole, in [1, {longest}], got {years!r}")
     cut = problem.extinct_below
     if not cut <= threshold < problem.knee:
