@@ -30,7 +30,7 @@ WORLDS: dict[str, Any] = {
 
 
 def test_all_names_are_there() -> None:
-    rules = {"random", "oracle", "do_nothing", "40-10", "60-20", "dfo_ramp"}
+    rules = {"random", "oracle", "do_nothing", "40-10", "60-20", "dfo_ramp", "safe_harvest"}
     constants = {
         f"constant_{k}{end}" for k in ("quota", "fraction", "escapement") for end in ("", "_tuned")
     }

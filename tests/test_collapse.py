@@ -71,6 +71,55 @@ def test_harvesting_everything_ends_a_stock_at_once() -> None:
     assert collapse_probability(ALLEN, lambda x: x, 8.0, 30, 0.0) < 1e-12
 
 
+@pytest.mark.parametrize("ever", [False, True])
+def test_before_the_first_harvest(ever: bool) -> None:
+    """Year 0: what the start itself says, at the threshold included, as a number or an array."""
+    x = np.array([0.0, 3.0, 5.0, 5.001, 8.0])
+    for threshold, expected in ((5.0, [1, 1, 1, 0, 0]), (0.0, [1, 0, 0, 0, 0])):
+        found = collapse_probability(ALLEN, lambda x: x, x, 0, threshold, ever=ever)
+        np.testing.assert_array_equal(found, expected)
+    # a stock that its fishery declares lost has collapsed, though the threshold is lower
+    found = collapse_probability(LOST, lambda x: x, x, 0, 1.0, ever=ever)
+    np.testing.assert_array_equal(found, [1, 1, 0, 0, 0])
+    alone = collapse_probability(ALLEN, lambda x: x, 5.0, 0, 5.0, ever=ever)
+    assert type(alone) is float and alone == 1.0
+
+
+def test_one_year_is_the_law_of_the_noise() -> None:
+    """P(Z f(s) <= level), whoever plays: an agent or a function, one stock or many."""
+    x = np.array([5.5, 7.0, 11.0])
+    agent = make("constant_escapement", ALLEN, escapement=6.0)
+    for threshold in (4.0, 5.0):
+        expected = ALLEN.noise.cdf(ALLEN.growth(np.minimum(x, 6.0)), np.minimum(x, 6.0), threshold)
+        for ever in (False, True):
+            many = collapse_probability(
+                ALLEN, lambda x: np.minimum(x, 6.0), x, 1, threshold, ever=ever
+            )
+            # linear between the nodes of the grid
+            np.testing.assert_allclose(many, expected, atol=2e-4)
+            played = collapse_probability(ALLEN, agent, x, 1, threshold, ever=ever)
+            np.testing.assert_allclose(played, many, atol=1e-6)
+            for start, probability in zip(x, many, strict=True):
+                one = collapse_probability(
+                    ALLEN, lambda x: np.minimum(x, 6.0), float(start), 1, threshold, ever=ever
+                )
+                assert one == pytest.approx(probability, abs=1e-14)
+
+
+def test_a_lost_stock_counts_below_its_own_level() -> None:
+    """Any threshold up to extinct_below asks the same question, at the end or at any time."""
+    policy, x = make("constant_fraction", LOST), np.array([4.5, 6.0, 8.0])
+    answers = [
+        collapse_probability(LOST, policy, x, 9, threshold, ever=ever)
+        for threshold in (0.0, 2.0, 4.0)
+        for ever in (False, True)
+    ]
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer, answers[0], atol=1e-12)
+    higher = collapse_probability(LOST, policy, x, 9, 5.0)
+    assert (higher > answers[0]).all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -78,6 +127,10 @@ def test_harvesting_everything_ends_a_stock_at_once() -> None:
         ((ALLEN, "x0", np.nan, 5, 5.0), "x0 must be"),
         ((ALLEN, "years", 8.0, -1, 5.0), "years must be .* got -1"),
         ((ALLEN, "years", 8.0, 1.5, 5.0), "years must be .* got 1.5"),
+        ((ALLEN, "years", 8.0, np.nan, 5.0), "years must be finite, got nan"),
+        ((ALLEN, "threshold", 8.0, 5, np.nan), "threshold must be .* got nan"),
+        ((ALLEN, "threshold", 8.0, 5, 1e9), "threshold must be .* got 1000000000"),
+        ((ALLEN, "x0", [[8.0]], 5, 5.0), "x0 must be"),
         ((ALLEN, "threshold", 8.0, 5, -2.0), "threshold must be .* got -2"),
         (
             (replace(ALLEN, observation_noise=LognormalNoise(0.1)), "", 8.0, 5, 5.0),

@@ -29,6 +29,7 @@ AGENTS = {
     "parametric_bayes": "rlopt.agents.parametric:ParametricBayes",
     "constant_mortality": "rlopt.agents.species_rules:ConstantMortality",
     "constant_escapements": "rlopt.agents.species_rules:ConstantEscapements",
+    "safe_harvest": "rlopt.agents.safe_harvest:SafeHarvestRule",
     "ppo": "rlopt.agents.sb3:ppo",
     "a2c": "rlopt.agents.sb3:a2c",
     "sac": "rlopt.agents.sb3:sac",

@@ -126,6 +126,23 @@ class FixedAgent:
         raise TypeError(f"{cls.__name__} has nothing to load: make it again instead")
 
 
+def count_steps(state: Any, episode_start: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A clock for agents of tasks that do not show the time: steps so far, and the next `state`.
+
+    Args:
+        state: what the last call returned; None starts every episode anew.
+        episode_start: (n,) booleans, the rows that start anew, or None.
+        n: batch size.
+
+    Returns:
+        Steps since each row's start, (n,) floats, and one more.
+    """
+    steps = np.zeros(n) if state is None else np.asarray(state)
+    if episode_start is not None:
+        steps = np.where(episode_start, 0.0, steps)
+    return steps, steps + 1.0
+
+
 class FunctionAgent(FixedAgent):
     """A memoryless policy given as a function of the observations.
 

@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from scipy import linalg, optimize, sparse
 
+from rlopt.theory.checks import finite
 from rlopt.theory.grid import Grid, Nodes
 from rlopt.theory.harvest import HarvestProblem, Kernel
-from rlopt.theory.played import Escapement, Move, Played
+from rlopt.theory.played import Escapement, Move, Plan, Played
 
 __all__ = [
     "HarvestProblem",
@@ -142,11 +143,14 @@ class HarvestSolution:
         """Exact value of a memoryless policy from the stocks x, (n,) (notes, T5).
 
         Args:
-            escapement: (stocks, year) -> intended escapements; see `Played`.
+            escapement: (stocks, year) -> intended escapements; see `Played`. On an endless task a
+                policy that changes with the years must be a `Plan`, which says how long it does.
             x: (n,) stocks; the policy acts once exactly there, then on the grid.
         """
         problem, nodes = self.kernel.problem, self.grid.nodes
         years = problem.years()
+        if problem.horizon is None and isinstance(escapement, Plan):
+            years = max(years, escapement.years)
         played = Played(self.grid, problem.implementation, escapement, nodes)
         q = self._stationary(played.in_year(years)) if problem.horizon is None else -nodes
         for year in range(years - 1, -1, -1):
@@ -311,12 +315,12 @@ def collapse_probability(
         A probability like x0, a number or (n,).
 
     Raises:
-        ValueError: a bad argument, or a fishery with observation error.
+        TypeError, ValueError: a bad argument, or a fishery with observation error.
     """
     start = np.atleast_1d(np.asarray(x0, dtype=np.float64))
     if not (np.isfinite(start) & (start >= 0.0)).all() or start.ndim != 1:
         raise ValueError(f"x0 must be finite stocks >= 0, a number or (n,), got {x0!r}")
-    if isinstance(years, bool) or years != int(years) or years < 0:
+    if years < 0 or not finite("collapse_probability", "years", years).is_integer():
         raise ValueError(f"years must be a whole number >= 0, got {years!r}")
     if not 0.0 <= threshold < fishery.problem.top:
         raise ValueError(f"threshold must be in [0, {fishery.problem.top}), got {threshold!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,23 @@ from scipy import sparse
 from rlopt.theory.grid import Nodes
 
 Escapement = Callable[[np.ndarray, int], np.ndarray]  # stocks (n,), year -> (n,) or (m, n)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """An escapement that is the same in every year from some year on, though the task is endless.
+
+    Attributes:
+        escapement: see `Escapement`.
+        years: the first year from which on it no longer depends on the year.
+    """
+
+    escapement: Escapement
+    years: int
+
+    def __call__(self, x: np.ndarray, year: int) -> np.ndarray:
+        """Stocks (n,) in a year -> intended escapements."""
+        return self.escapement(x, year)
 
 
 class Move(NamedTuple):

@@ -200,6 +200,15 @@ class Fishery(FuncEnv):
         return self.growth.reference_points()
 
     @cached_property
+    def collapse_level(self) -> float:
+        """The stock below which reports speak of a collapse [biomass].
+
+        The tipping point, or .1 B_MSY where there is none.
+        """
+        tip = self.growth.tipping_point
+        return 0.1 * self.reference.B_msy if tip is None else tip
+
+    @cached_property
     def _yardsticks(self) -> tuple[float, float, float, float]:
         """1 / B_MSY, 1 / F_MSY, 1 / B_0 and the tipping point, for the infos."""
         tip = self.growth.tipping_point
@@ -402,7 +411,7 @@ class Fishery(FuncEnv):
         return draw(episode_of(self, history))
 
     def measures(self, agent: Agent) -> dict[str, float]:
-        """Exact P(collapse): the stock below its tipping point, or .1 B_MSY where it has none.
+        """Exact P(collapse), of the stock below its `collapse_level`.
 
         At the end of year 50, or before the last harvest of a shorter task; nothing where a policy
         is no function of the stock.
@@ -413,9 +422,7 @@ class Fishery(FuncEnv):
 
         last = COLLAPSE_YEARS if self.horizon is None else self.horizon - 1
         years = min(last, COLLAPSE_YEARS)
-        tip = self.growth.tipping_point
-        level = 0.1 * self.reference.B_msy if tip is None else tip
-        risk = collapse_probability(self, agent, self.x0, years, level, nodes=NODES)
+        risk = collapse_probability(self, agent, self.x0, years, self.collapse_level, nodes=NODES)
         return {f"P(collapse) in {years} years": risk}
 
     def policy_picture(self, agent: Agent) -> PolicyPicture:

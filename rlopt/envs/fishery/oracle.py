@@ -8,7 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from rlopt.envs.core import Agent, Array, FixedAgent, FunctionAgent, Oracle, OracleResult
+from rlopt.envs.core import (
+    Agent,
+    Array,
+    FixedAgent,
+    FunctionAgent,
+    Oracle,
+    OracleResult,
+    count_steps,
+)
 from rlopt.envs.fishery.env import Fishery, StockState
 from rlopt.envs.rollout import rollout
 from rlopt.theory.dp import HarvestSolution, solve_harvest
@@ -108,10 +116,7 @@ class HarvestPolicy(FixedAgent):
         batch = np.atleast_2d(observation)
         stock, year = self.fishery.stock_and_year(batch)
         if self.counts:
-            state = np.zeros(len(batch)) if state is None else np.asarray(state)
-            if episode_start is not None:
-                state = np.where(episode_start, 0.0, state)
-            year, state = state, state + 1.0
+            year, state = count_steps(state, episode_start, len(batch))
         action = self.fishery.action_for(stock, self.escapement(stock, year))
         return (action if np.ndim(observation) == 2 else action[0]), state
 
@@ -120,10 +125,14 @@ def escapement_of(fishery: Fishery, policy: PolicyLike) -> Escapement:
     """A policy as (stocks (n,), year) -> intended escapements, (n,), or (m, n) for m answers.
 
     A quota above the stock shows as a negative escapement. An agent is asked once for all years of
-    a finite horizon, a function of the stock once for ever; the answers stay the same arrays.
+    a finite horizon, a function of the stock once for ever; the answers stay the same arrays. An
+    agent whose answers depend on a year that the observation does not show offers them as `plan`.
     """
     if isinstance(policy, HarvestPolicy):
         return policy.escapement
+    plan: Escapement | None = getattr(policy, "plan", None)
+    if plan is not None:
+        return plan
     asked: dict[int, tuple[np.ndarray, list[np.ndarray]]] = {}
 
     def escapement(x: np.ndarray, year: int) -> np.ndarray:
