@@ -55,19 +55,15 @@ RULES = {
 
 
 def costs(name: str, fishery: Any, curve: TradeOff) -> dict[str, Any]:
-    """Value lost in % for each eps: 0 where the optimum keeps it, - where no policy does."""
-    row = {
-        "fishery": name,
-        "optimum": curve.value[0],
-        "P of the optimum": f"{curve.probability[0]:.3g}",
-    }
-    row["least P"] = f"{curve.probability[-1]:.3g}"
+    """Value lost in % for each eps: 0 where the optimum keeps it, a dash where no policy does."""
+    most, least = curve.probability[[0, -1]]
+    row: dict[str, Any] = {"fishery": name, "optimum": curve.value[0]}
+    row |= {"P of the optimum": f"{most:.3g}", "least P": f"{least:.3g}"}
     for eps in EPS:
-        row[f"P ≤ {eps:g}"] = "–"
-        if eps >= curve.probability[0]:
-            row[f"P ≤ {eps:g}"] = "0"
-        elif eps >= curve.probability[-1]:
-            row[f"P ≤ {eps:g}"] = f"{lost(promise(fishery, eps).value, curve):.3g}"
+        cost = "0" if eps >= most else "–"
+        if least <= eps < most:
+            cost = f"{lost(promise(fishery, eps).value, curve):.2g}"
+        row[f"P ≤ {eps:g}"] = cost
     return row
 
 
@@ -110,7 +106,7 @@ def rules(name: str, fishery: Any, curve: TradeOff) -> list[dict[str, Any]]:
         )
         rows.append(
             {"fishery": name, "rule": label, "value": value, "lost, %": lost(value, curve)}
-            | {"P": float(f"{risk:.3g}")}
+            | {"P": f"{risk:.3g}"}
         )
     return rows
 
@@ -134,7 +130,7 @@ def draw(curves: dict[str, TradeOff], of_rules: pd.DataFrame) -> None:
             title = f"{name}: half the risk costs {short(cost)} %"
         axis.set_title(title)
         for k, label in enumerate(RULES.values()):
-            at = marks.loc[label, "P"], marks.loc[label, "lost, %"]
+            at = float(marks.loc[label, "P"]), marks.loc[label, "lost, %"]
             axis.plot(*at, MARKS[k + 1], color=SLOTS[k], markersize=6)
         probability_ticks(axis.xaxis, left)
     _label(axes, curves, of_rules)
@@ -161,7 +157,7 @@ def _label(axes: Any, curves: dict[str, TradeOff], of_rules: pd.DataFrame) -> No
         ("40-10", (-8, 3), "right"),
         ("fraction u_MSY", (-8, -3), "right"),
     ):
-        at = (marks.loc[rule, "P"], marks.loc[rule, "lost, %"])
+        at = (float(marks.loc[rule, "P"]), marks.loc[rule, "lost, %"])
         last.annotate(rule, at, xytext=offset, ha=side, **point)
 
 
