@@ -125,7 +125,7 @@ def draw(curves: dict[str, TradeOff], of_rules: pd.DataFrame) -> None:
         axis.plot(curve.probability[0], 0.0, "o", color=INK, markersize=5)
         half, title = 0.5 * curve.probability[0], f"{name}: half the risk is out of reach"
         if half > least:
-            cost = float(np.interp(half, curve.probability[::-1], given_up[::-1]))
+            cost = lost(promise(FISHERIES[name], half).value, curve)
             axis.plot(half, cost, "o", color=INK, markersize=5, markerfacecolor="white")
             title = f"{name}: half the risk costs {short(cost)} %"
         axis.set_title(title)
