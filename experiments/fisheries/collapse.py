@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from look import DANGER, INK, LINE, MARKS, MUTED, SLOTS, panels, save, save_table, short
+from look import DANGER, INK, LINE, MARKS, MUTED, SLOTS, panels, save, short
+from tables import write
 from tqdm import tqdm
 
 from rlopt.agents import make
@@ -135,12 +136,11 @@ def main() -> None:
                 fishery, agent, fishery.x0, 50, fishery.collapse_level, ever=True, nodes=NODES
             )
             rows.append(
-                {"sigma": sigma, "policy": AGENTS[name][0]}
-                | {f"year {year}": by_year[year] for year in (5, 10, 25, 50)}
-                | {"ever in 50 years": ever}
+                {"sigma": short(sigma), "policy": AGENTS[name][0]}
+                | {f"year {year}": f"{by_year[year]:.3g}" for year in (5, 10, 25, 50)}
+                | {"ever in 50 years": f"{ever:.3g}"}
             )
-    table = pd.DataFrame(rows)
-    save_table(table, "collapse", dict.fromkeys(table.columns, -1))
+    write(pd.DataFrame(rows), "collapse", {})
     draw_risks(found)
     draw_policies(allen_fishery(sigma=0.1))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -11,8 +9,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from tables import RESULTS
 
-RESULTS = Path(__file__).parent / "results"
 INK, MUTED, LINE, DANGER = "#14181F", "#58616E", "#DCE0E6", "#B3261E"
 SLOTS = ("#2B38A0", "#EC831A", "#31B7A1", "#7D184A", "#2C7B9A", "#B57AFB", "#7B6600")
 MARKS = ("o", "s", "^", "D", "P", "v", "X")
@@ -66,28 +64,7 @@ def save(figure: Any, name: str) -> None:
     plt.close(figure)
 
 
-def save_table(frame: Any, name: str, decimals: Mapping[str, int]) -> None:
-    """Write a table as CSV, and as markdown with so many decimals; NaN shows as a dash."""
-    RESULTS.mkdir(exist_ok=True)
-    frame.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.8g")
-    rows = [
-        [_cell(value, decimals.get(column, 2)) for column, value in row.items()]
-        for row in frame.to_dict("records")
-    ]
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *rows]
-    text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
-    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
-
-
 def short(value: float) -> str:
-    """Two significant digits: 52 %, .17, 5.5e-05 as the field writes them, without a zero."""
-    text = f"{value:.2g}" if value >= 1e-3 else f"{value:.1e}".replace("e-0", "e-")
+    """Two significant digits, and no zero before the point."""
+    text = f"{value:.2g}"
     return text.removeprefix("0") if 0.0 < value < 1.0 else text
-
-
-def _cell(value: Any, decimals: int) -> str:
-    if isinstance(value, str):
-        return value
-    if value != value:
-        return "–"
-    return short(value) if decimals < 0 else f"{value:.{decimals}f}"
