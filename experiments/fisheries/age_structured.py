@@ -4,17 +4,18 @@
 
 Published values are those of the second generation of notebook outputs in boettiger-lab's
 rl4fisheries, which its code at HEAD gives: 500 episodes of 1000 years, survey error .1. The first
-generation was made with another recruitment and cannot be reproduced from it.
+generation was made with another recruitment and cannot be reproduced from it. "Our ramp" also
+catches everything in the last year, which the published rules do not.
 Writes results/age_structured.csv, .md and .png.
 """
 
 from __future__ import annotations
 
-import csv
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from tables import RESULTS, write
 from tqdm import tqdm
 
 from rlopt.agents import make
@@ -22,7 +23,6 @@ from rlopt.envs import FuncVectorEnv
 from rlopt.envs.fishery import AgeStructured
 from rlopt.envs.fishery.age_oracle import RulePolicy, WeightedRamp, simulated
 
-RESULTS = Path(__file__).parent / "results"
 EPISODES, SEED = 500, 0
 B_MSY = 1.045  # as the authors set it, in surveyed biomass
 F_MSY = {"UM1": 0.071364, "UM2": 0.060391, "UM3": 0.059945}
@@ -44,12 +44,7 @@ PUBLISHED = {
     ("UM3", "PPO, biomass"): 35.71,
     ("UM3", "PPO, biomass and weight"): 61.66,
 }
-FIRST_SET = """
-Not a target: the first generation of published outputs (constant F 237.3 / 400.6 / 96.4, DFO ramp
-228.6 / 364.6 / 91.3, optimised ramp 252.8 / 401.7 / 88.5, PPO with biomass 250.3 / 402.4 / 92.7,
-with both 249.5 / 391.3 / 126.9 for UM1 / UM2 / UM3) was made with another recruitment.
-"Our ramp" also catches everything in the last year, which the published rules do not.
-"""
+DIGITS = {"published": 2, "ours": 2, "standard error": 2, "difference %": 1}
 ROUNDS, POPULATION, ELITE, TUNING_EPISODES = 15, 48, 8, 48  # of the cross-entropy search
 
 
@@ -137,25 +132,6 @@ def table(utility: str) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table as markdown."""
-
-    def shown(value: Any, digits: int = 2) -> str:
-        return "" if value is None else f"{value:.{digits}f}"
-
-    lines = [
-        "| utility | rule | published | ours | standard error | difference | settings |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for r in rows:
-        gap = "" if r["difference %"] is None else f"{r['difference %']:+.1f} %"
-        cells = r["utility"], r["rule"], shown(r["published"]), shown(r["ours"])
-        lines.append(
-            f"| {' | '.join(cells)} | {shown(r['standard error'])} | {gap} | {r['settings']} |"
-        )
-    return "\n".join(lines) + "\n" + FIRST_SET
-
-
 def figure(rows: list[dict[str, Any]]) -> None:
     """Each rule's share of the upper bound, published beside ours."""
     import matplotlib
@@ -187,12 +163,7 @@ def figure(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Write the table and the figure."""
     rows = [r for utility in RAMPS for r in table(utility)]
-    RESULTS.mkdir(exist_ok=True)
-    with (RESULTS / "age_structured.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    (RESULTS / "age_structured.md").write_text(markdown(rows), encoding="utf-8")
+    print(write(pd.DataFrame(rows), "age_structured", DIGITS))
     figure(rows)
 
 

@@ -8,17 +8,13 @@ writes gpdp_table.csv, gpdp_table.md and gpdp_policies.png to `results/` (20 sec
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from look import DANGER, INK, LINE, MUTED, SLOTS, panels, save
 from protocol import COLLAPSED, GRID, GROWTH, HARVESTS, SIGMA, START, resimulate
-from tables import RESULTS, write
+from tables import write
 from tqdm import tqdm
 
 from rlopt.agents.gpdp import GPDP, paper_dp
@@ -111,26 +107,26 @@ def measure(table: dict[str, Policy], fishery: Fishery) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(table: dict[str, Policy], path: Path) -> None:
-    """Escapement against stock, one line a policy, with the tipping point."""
-    stock = np.linspace(0.0, 15.0, 3001)
-    figure, axes = plt.subplots(figsize=(7.0, 4.5), layout="constrained")
-    axes.plot(stock, stock, color="0.8", lw=1, label="no harvest")
-    for name, policy in table.items():
-        wide = name.startswith("optimum")
-        axes.plot(
-            stock,
-            policy.escapement(stock),
-            lw=2.5 if wide else 1.1,
-            color="black" if wide else None,
-            alpha=0.5 if wide else 1.0,
-            label=name,
-        )
-    axes.axvline(GROWTH.C, color="firebrick", ls=":", lw=1, label="tipping point")
-    axes.axhline(GROWTH.C, color="firebrick", ls=":", lw=1)
-    axes.set(xlabel="stock [biomass]", ylabel="escapement [biomass]", ylim=(0.0, 9.0))
-    axes.legend(fontsize=8, loc="lower right")
-    figure.savefig(path, dpi=110)
+def draw(table: dict[str, Policy]) -> None:
+    """Escapement against stock, with the tipping point."""
+    stock = np.linspace(0.0, 12.0, 2401)
+    figure, ((axes,),) = panels(1, 1, width=7.0, height=4.2)
+    axes.plot(stock, stock, color=LINE, lw=1)
+    axes.axvline(GROWTH.C, color=DANGER, ls=":", lw=1)
+    styles = {
+        "optimum (exact)": {"color": INK, "lw": 5.0, "alpha": 0.25},
+        "GPDP, corrected, 601 nodes": {"color": SLOTS[0], "lw": 1.6},
+        "True model, paper mode": {"color": SLOTS[2], "lw": 1.2},
+        "GPDP, paper mode": {"color": SLOTS[1], "lw": 1.2},
+    }
+    for name, style in styles.items():
+        axes.plot(stock, table[name].escapement(stock), label=name, **style)
+    axes.text(8.4, 8.75, "no harvest", color=MUTED, ha="right")
+    axes.text(GROWTH.C - 0.1, 8.0, "tipping point", color=DANGER, ha="right")
+    axes.text(6.1, 2.6, "published GPDP: all is\nlanded below 6", color=SLOTS[1])
+    axes.set(xlabel="stock, biomass", ylabel="escapement, biomass", xlim=(0, 12), ylim=(0, 9))
+    axes.legend(loc="lower right", frameon=False)
+    save(figure, "gpdp_policies")
 
 
 def main() -> None:
@@ -139,7 +135,7 @@ def main() -> None:
     table = policies(fishery)
     frame = measure(table, fishery)
     print(write(frame, "gpdp_table", DIGITS))
-    draw(table, RESULTS / "gpdp_policies.png")
+    draw(table)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ Takes about a minute on one core; writes results/model_selection.csv and .md.
 """
 
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
+from tables import write
 from tqdm import tqdm
 
 from rlopt.theory.fit import CRITERIA, MODELS, best_of, fit_all
@@ -24,7 +24,6 @@ from rlopt.theory.stock import Allen
 
 SETS, STOCKS, START = 2000, 40, 5.5
 TRUTH, NOISE = Allen(), LognormalNoise(0.05)
-RESULTS = Path(__file__).parent / "results"
 
 
 def training_set(seed: int) -> np.ndarray:
@@ -67,9 +66,9 @@ def row(event: str, count: int, n: int) -> dict[str, object]:
         "event": event,
         "count": count,
         "of": n,
-        "share": round(count / n, 4),
-        "low": round(interval.low, 4),
-        "high": round(interval.high, 4),
+        "share": count / n,
+        "low": interval.low,
+        "high": interval.high,
     }
 
 
@@ -89,17 +88,7 @@ def main() -> None:
     names.append("Allen estimate at the edge of what is allowed")
     rows = [row("collapsed in training (left out)", collapsed, SETS)]
     rows += [row(name, events[name], kept) for name in names]
-    RESULTS.mkdir(exist_ok=True)
-    pd.DataFrame(rows).to_csv(RESULTS / "model_selection.csv", index=False)
-    lines = ["| event | count | share | 95 % interval |", "|---|---|---|---|"]
-    lines += [
-        f"| {r['event']} | {r['count']} of {r['of']} | {r['share']:.3f} "
-        f"| {r['low']:.3f} to {r['high']:.3f} |"
-        for r in rows
-    ]
-    text = "\n".join(lines) + "\n"
-    (RESULTS / "model_selection.md").write_text(text, encoding="utf-8")
-    print(text)
+    print(write(pd.DataFrame(rows), "model_selection", {"count": 0, "of": 0}))
 
 
 if __name__ == "__main__":
