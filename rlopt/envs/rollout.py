@@ -39,15 +39,15 @@ def rollout(func: FuncEnv, agent: Any, n: int, seed: int, *, steps: int | None =
         raise ValueError(f"rollout needs steps for an endless task, got {func!r}")
     rng = np.random.default_rng(seed)
     spec = func.noise_spec
-    state = func.initial(_draw(spec, "initial", n, rng))
+    state = func.initial(draw_noise(spec, "initial", n, rng))
     total, last, played = np.zeros(n), np.zeros(n), np.zeros(n, np.int64)
     alive, memory = np.ones(n, bool), None
     for step in range(longest):
-        observation = func.observation(state, _draw(spec, "observation", n, rng))
+        observation = func.observation(state, draw_noise(spec, "observation", n, rng))
         action, memory = agent.predict(
             observation, memory, np.full(n, step == 0), deterministic=True
         )
-        after = func.transition(state, np.asarray(action, float), _draw(spec, "step", n, rng))
+        after = func.transition(state, np.asarray(action, float), draw_noise(spec, "step", n, rng))
         reward = func.gamma**step * func.reward(state, action, after)
         total += np.where(alive, reward, 0.0)
         last = np.where(alive, reward, last)
@@ -59,7 +59,7 @@ def rollout(func: FuncEnv, agent: Any, n: int, seed: int, *, steps: int | None =
     return Rollout(total, last, played, ~alive)
 
 
-def _draw(spec: NoiseSpec, component: str, n: int, rng: np.random.Generator) -> Array:
+def draw_noise(spec: NoiseSpec, component: str, n: int, rng: np.random.Generator) -> Array:
     """Noise of one component for n episodes, (n, dim)."""
     drawn = [
         rng.standard_normal((n, dim)) if kind == "normal" else rng.random((n, dim))

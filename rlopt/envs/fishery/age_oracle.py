@@ -17,6 +17,7 @@ from rlopt.envs.fishery.age import (
     AgeState,
     AgeStructured,
 )
+from rlopt.envs.rollout import draw_noise
 from rlopt.theory.age_bound import price_bound
 
 TRIED = 32  # episodes in which each rule is tried, the same ones for all
@@ -93,12 +94,7 @@ def simulated(
     rng, spec, rules = np.random.default_rng(seed), env.noise_spec, len(ramps)
 
     def draw(component: str) -> np.ndarray:
-        parts = [
-            rng.random((episodes, dim)) if kind == "uniform" else rng.normal(size=(episodes, dim))
-            for kind, dim in spec.parts(component)
-        ]
-        columns = np.concatenate([np.empty((episodes, 0)), *parts], axis=1)
-        return np.tile(columns, (rules, 1))
+        return np.tile(draw_noise(spec, component, episodes, rng), (rules, 1))
 
     rows = WeightedRamp(*np.repeat(np.array(ramps, dtype=np.float64), episodes, axis=0).T)
     policy, total = RulePolicy(env, rows), np.zeros(rules * episodes)
