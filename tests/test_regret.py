@@ -24,7 +24,7 @@ from zoo import (
 from rlopt.agents import make
 from rlopt.envs import FuncVectorEnv
 from rlopt.envs import policy as agent
-from rlopt.envs.fishery import Allen, Fishery, LognormalNoise, NormalNoise
+from rlopt.envs.fishery import Allen, Fishery, Logistic, LognormalNoise, NormalNoise
 from rlopt.envs.registry import ENVIRONMENTS as REGISTERED
 from rlopt.envs.registry import make_func
 
@@ -151,6 +151,24 @@ def test_taking_the_survey_for_the_stock_attains_the_lower_end() -> None:
     earned = simulated(fishery, fishery.oracle().policy, STOCKS, seed=7).reward
     assert value.lower <= earned.mean() + MC_ERRORS * earned.std() / STOCKS**0.5
     assert value.lower > 1.4 * fishery.x0  # harvesting all at once would earn x0
+
+
+LIMITS: Any = [
+    ({"action": "escapement", "x0": 1.0, "observation_noise": LognormalNoise(0.3)}, 0.8996),
+    ({"action": "quota", "x0": 5.0, "observation_noise": LognormalNoise(0.3)}, 2.0),
+    ({"action": "quota", "x0": 5.0, "implementation_noise": LognormalNoise(0.1)}, 2.0100),
+    ({"action": "quota", "x0": 5.0}, 2.0),
+]
+
+
+@pytest.mark.parametrize(("kwargs", "best"), LIMITS)
+def test_no_lower_end_exceeds_what_actions_can_do(kwargs: Any, best: float) -> None:
+    """One harvest of a logistic stock, K = 1: at most 2 K eta, or the survey's E min(1, eta)."""
+    fishery = Fishery(growth=Logistic(), noise=LognormalNoise(0.05), gamma=1.0, horizon=1, **kwargs)
+    value = fishery.oracle().value
+    assert not value.exact
+    assert 0.97 * best <= value.lower <= best + 1e-4
+    assert value.upper == pytest.approx(fishery.x0)
 
 
 def test_starts_at_every_stock() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil, floor, log10
+
 import gymnasium
 from rich.table import Table
 from rich.text import Text
@@ -44,12 +46,13 @@ def environments() -> Table:
 
 
 def _known(value: OracleResult) -> str:
-    """A value to its tolerance, or a bracket's ends to a hundredth of its width."""
+    """A value to its tolerance, or a bracket's ends to two digits of its width, outwards."""
     if value.exact:
         return fmt.to_tolerance(value.value, value.tolerance)
-    digits = max((value.upper - value.lower) / 100.0, value.tolerance)
-    ends = (fmt.to_tolerance(end, digits) for end in (value.lower, value.upper))
-    return " to ".join(ends)
+    digits = max(0, 1 - floor(log10(max(value.upper - value.lower, 1e-9))))
+    unit = 10.0**-digits
+    ends = floor(value.lower / unit) * unit, ceil(value.upper / unit) * unit
+    return " to ".join(f"{end:.{digits}f}" for end in ends)
 
 
 def _space(space: gymnasium.Space[object]) -> str:

@@ -62,7 +62,8 @@ class HarvestOracle(Oracle):
         Args:
             policy: an Agent (its deterministic answer counts, or the mean over its
                 `action_quantiles(observation, n)` if it offers them), or a function
-                stock (n,) -> escapement (n,).
+                stock (n,) -> escapement (n,), which plays alike in every year: a policy that
+                depends on the year must come as an Agent.
             x: (n,) stocks; the policy acts exactly there first.
 
         Raises:
@@ -193,26 +194,40 @@ def _result(
     bound = reed_value(x0=fishery.x0, G=gain, gamma=fishery.gamma, T=fishery.horizon)
     upper = max(value, min(value + tolerance, bound))
     method = f"dynamic programme, {len(solution.grid.nodes)} points"
-    note = ""
+    limited = fishery.action == "quota" and 2.0 * fishery.quota_scale < fishery.top
+    known = _known_better(fishery)
     if fishery.observation_noise is not None:
-        at_once = solution.evaluate(lambda x, year: np.zeros_like(x), start)
-        attained = np.maximum(at_once, _simulated(fishery, policy))
-        note = "upper bracket, full observation"
-    elif fishery.implementation_noise is not None:
-        attained = solution.evaluate(policy.escapement, start)
-        note = "upper bracket, perfect implementation"
-    elif fishery.action == "quota" and 2.0 * fishery.quota_scale < fishery.top:
-        attained = solution.evaluate(escapement_of(fishery, _as_seen(policy)), start)
-        if value - attained[0] > tolerance:  # large stocks cannot be brought down in a year
-            note = "upper bracket, quotas beyond 2 K"
+        attained = max(_simulated(fishery, player) for player in (policy, _greedy(fishery)))
+    else:
+        played = escapement_of(fishery, _as_seen(policy)) if limited else policy.escapement
+        attained = float(solution.evaluate(played, start)[0]) if known or limited else value
+    if limited and (known or value - attained > tolerance):
+        known.append("quotas beyond 2 K")  # large stocks cannot be brought down in a year
+    note = f"upper bracket, {' and '.join(known)}" if known else ""
     if not note:
         return OracleResult(value, value - tolerance, upper, method, tolerance, True)
-    lower = min(float(attained[0]) - tolerance, upper)
+    lower = min(attained - tolerance, upper)
     return OracleResult(upper, lower, upper, method, tolerance, False, note)
 
 
-def _simulated(fishery: Fishery, policy: HarvestPolicy) -> float:
-    """What the policy earns on what it sees, less four standard errors of the simulation.
+def _known_better(fishery: Fishery) -> list[str]:
+    """What the upper end of a bracket grants the manager, in words."""
+    granted = []
+    if fishery.observation_noise is not None:
+        granted.append("full observation")
+    if fishery.implementation_noise is not None:
+        granted.append("perfect implementation")
+    return granted
+
+
+def _greedy(fishery: Fishery) -> Agent:
+    """Asks for all that it can."""
+    most = -1.0 if fishery.action == "escapement" else 1.0
+    return FunctionAgent(lambda observation: np.full((len(observation), 1), most, np.float32))
+
+
+def _simulated(fishery: Fishery, policy: Agent) -> float:
+    """What a policy earns on what it sees, less four standard errors of the simulation.
 
     Endless tasks are cut where little is left; the catch from then on is not counted.
     """
