@@ -139,6 +139,7 @@ def _oracle(records: list[Result], unit: str) -> OracleView | None:
     positive = [x for x in regrets if np.isfinite(x) and x > 0]
     smallest = min(positive) if positive else float("nan")
     own = fmt.visible(first.get("note") or "")
+    own = f"{own[:1].upper()}{own[1:]}." if own else ""
     if first.get("exact", True) or not (np.isfinite(lower) and np.isfinite(upper)):
         note, bracket = _exact_note(smallest, tolerance), None
         uncertainty = f"± {fmt.tolerance(tolerance)}" if tolerance > 0 else "exact"
