@@ -34,6 +34,12 @@ ONE_SPECIES = {"rx": 1.0, "Kx": 1.0, "beta": 0.25, "c": 0.1, "sigma": 0.05, "hor
 ONE_SPECIES |= {"extinct_below": 0.05, "extinction_penalty": 100.0}
 ONE_START = 0.7  # biomass
 
+# Constants of the published rules, by model; tuned on the 100 episodes that the paper reports.
+PUBLISHED = {
+    "constant_mortality": {2: (0.29,), 3: (0.30, 0.25), 4: (0.13, 0.27)},
+    "constant_escapements": {2: (0.22,), 3: (0.38, 0.52), 4: (0.52, 0.38)},
+}
+
 
 class SpeciesState(NamedTuple):
     """The stocks at the start of a year, and what was caught in the year before."""
@@ -172,6 +178,10 @@ class ThreeSpecies(FuncEnv):
     def fished(self) -> int:
         """How many species are fished: X, or X and Y."""
         return 1 if self.model == 2 else 2
+
+    def published(self, rule: str) -> tuple[float, ...]:
+        """The published constants of "constant_mortality" or "constant_escapements", by species."""
+        return PUBLISHED[rule][self.model]
 
     @cached_property
     def action_space(self) -> Box:  # type: ignore[override]  # derived, not declared
