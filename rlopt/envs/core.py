@@ -213,7 +213,9 @@ class OracleResult:
         Args:
             lower: attained, less the error of whatever found it.
             upper: no policy does better; with its numerical error.
-            method, tolerance, note: as the attributes.
+            method: as the attribute.
+            tolerance: likewise.
+            note: likewise.
 
         Raises:
             ArithmeticError: the ends cross by more than rounding, so that one of them is wrong.

@@ -182,7 +182,7 @@ def best_policy(species: ThreeSpecies, relaxed: Relaxed) -> SpeciesPolicy:
     limits = [species.published("constant_escapements")]
     limits += product(*([share * K for share in SHARES] for K in capacities))
     shares = tuple(1.0 - u for u in species.published("constant_mortality"))
-    rules = [relaxed, Constant(all_of_it, unlimited), Constant(shares, unlimited)]
+    rules: list[Rule] = [relaxed, Constant(all_of_it, unlimited), Constant(shares, unlimited)]
     rules += [Constant(all_of_it, limit) for limit in limits]
     policies = [SpeciesPolicy(species, rule) for rule in rules]
     return max(policies, key=lambda p: rollout(species, p, TRIED, SEED).total.mean())
