@@ -78,15 +78,14 @@ def tuned(env: AgeStructured, seed: int, poorer: WeightedRamp | None = None) -> 
         env: the fishery.
         seed: of the search.
         poorer: the best ramp on biomass alone, when the search is for one that sees the weight too:
-            a candidate of every round, and what is kept if nothing better is found.
+            what is kept if the search finds nothing better. The search does not start there, since
+            near by it would miss what is better far off (UM1).
     """
     rng = np.random.default_rng(seed)
     mean, spread = np.array([0.7, 0.2, 0.0, 0.5]), np.array([1.0, 0.3, 1.5, 0.3])
     for turn in tqdm(range(ROUNDS), desc=f"{env.utility}, {'two' if poorer else 'one'} inputs"):
         points = mean + spread * rng.standard_normal((POPULATION, 4))
         points[0] = mean
-        if poorer:
-            points[1] = coordinates(poorer)
         trigger = np.exp(points[:, 0])
         limit = np.clip(points[:, 1], 0.0, 1.0) * trigger
         weight = points[:, 3] * (poorer is not None)
@@ -100,12 +99,6 @@ def tuned(env: AgeStructured, seed: int, poorer: WeightedRamp | None = None) -> 
         finalists.append(poorer)
     score = simulated(env, finalists, EPISODES, env.horizon, 2000).mean(axis=1)
     return finalists[int(score.argmax())]
-
-
-def coordinates(ramp: WeightedRamp) -> np.ndarray:
-    """Of a ramp in the search, (4,)."""
-    odds = ramp.fraction / (1.0 - ramp.fraction)
-    return np.array([np.log(ramp.trigger), ramp.limit / ramp.trigger, np.log(odds), ramp.weight])
 
 
 def row(utility: str, rule: str, values: np.ndarray | None, settings: str = "") -> dict[str, Any]:

@@ -26,7 +26,7 @@ JUDGED = 1024  # fresh episodes that give the lower end of the bracket
 DOUBT = 4.0  # standard errors below the mean
 SEED = 20241  # of these simulations: the same bracket every time
 
-# (limit, trigger, fraction, least mean weight), by searches as in the experiments on this stock:
+# (limit, trigger, fraction, least mean weight), from experiments/fisheries/age_structured.py:
 # for UM1, UM2 and UM3 in turn, then those that see biomass alone.
 TUNED = (
     (0.4776, 1.113, 0.5985, 0.41),
