@@ -341,7 +341,9 @@ def test_specs_travel() -> None:
     [
         ({"utility": "UM4"}, "utility must be one of .*'UM3'.*, got 'UM4'; did you mean"),
         ({"recruitment": "v1"}, "recruitment must be one of .*, got 'v1'"),
-        ({"timing": "late"}, "timing must be one of .*, got 'late'"),
+        ({"timing": "late"}, "^AgeStructured: timing must be one of .*, got 'late'"),
+        ({"timing": "publishd"}, "did you mean 'published'"),
+        ({"utility": ["UM1"]}, r"utility must be one of .*, got \['UM1'\]"),
         ({"obs_noise": -0.1}, "obs_noise must be >= 0, got -0.1"),
         ({"obs_noise": math.nan}, "obs_noise must be finite"),
         ({"horizon": 0}, "horizon must be a whole number >= 1, got 0"),
@@ -352,6 +354,17 @@ def test_specs_travel() -> None:
 def test_bad_parameters_are_named(kwargs: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AgeStructured(**kwargs)
+
+
+def test_numbers_are_kept_as_such() -> None:
+    whole: Any = np.int64(2)
+    env = AgeStructured(obs_noise=0, horizon=whole, observations=whole)
+    assert repr(env) == repr(AgeStructured(obs_noise=0.0, horizon=2))
+
+
+def test_unknown_arguments_of_the_id() -> None:
+    with pytest.raises(TypeError, match=r"'utilty'; did you mean 'utility'\? \(allowed: utility"):
+        gymnasium.make("rlopt/AgeStructuredFishery-v0", utilty="UM1")
 
 
 @pytest.mark.parametrize(

@@ -245,8 +245,17 @@ BAD: Any = [
     ({"action": "quota"}, ValueError, "action must be"),
     ({"observation_sigma": 0.1}, ValueError, "observation_noise must be None"),
     ({"implementation_sigma": 0.1}, ValueError, "implementation_noise must be None"),
-    ({"rate": -0.01, "horizon": 20}, ValueError, "May: a must be >= 0"),
-    ({"model": "beverton_holt", "horizon": 200}, ValueError, "BevertonHolt: r must be > 0"),
+    (
+        {"rate": -0.1},
+        ValueError,
+        r"^Drifting: a would be -9.75 in year 99 \(rate -0.1, spread 0\); it must stay >= 0$",
+    ),
+    (
+        {"model": "beverton_holt", "horizon": 200},
+        ValueError,
+        r"^Drifting: r would be -0.593 in year 199 \(rate -0.007, spread 0\); it must stay > 0$",
+    ),
+    ({"model": ["may"]}, ValueError, r"model must be one of .*, got \['may'\]"),
     ({"A": 2.0}, TypeError, "no parameter 'A'"),
 ]
 
@@ -255,6 +264,12 @@ BAD: Any = [
 def test_bad_arguments(arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         drifting_fishery(**arguments)
+
+
+def test_limits_between_parameters_are_told_in_full() -> None:
+    fishery = replace(CLOSING.fishery, horizon=20)
+    with pytest.raises(ValueError, match=r"^Drifting: C would be 6.7 in year 19 .*; Allen: C .* K"):
+        replace(CLOSING, fishery=fishery)
 
 
 def test_a_drifting_fishery_needs_a_fishery() -> None:

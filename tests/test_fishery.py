@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from zoo import ALLEN, ENVIRONMENTS, EXACT, FISHERIES, FISHERY_IDS, FRAGILE, params
+from zoo import ALLEN, ENVIRONMENTS, EXACT, FISHERIES, FISHERY_IDS, FRAGILE, FUNCS, params
 
 from rlopt.envs import FuncEnv, FuncGymEnv, FuncVectorEnv
 from rlopt.envs.batch import Batch
@@ -127,6 +127,20 @@ def test_numpy_and_torch_agree(env: FuncEnv) -> None:
             assert not isinstance(theirs, np.ndarray) or env.noise_spec.dim("step") == 0
             np.testing.assert_allclose(ours, np.asarray(theirs), rtol=EXACT, atol=EXACT)
         state, other = after, torched
+
+
+@pytest.mark.parametrize("env", params(FUNCS))
+def test_torch_keeps_the_precision(env: FuncEnv) -> None:
+    """float32 noise gives float32 states, observations and rewards."""
+    initial, step, seen = (
+        torch.rand(5, env.noise_spec.dim(name)) for name in ("initial", "step", "observation")
+    )
+    state, action = env.initial(initial), torch.zeros(5, *(env.action_space.shape or ()))
+    after = env.transition(state, action, step)
+    arrays = [env.observation(after, seen), env.reward(state, action, after)]
+    state_map(arrays.append, state)
+    state_map(arrays.append, after)
+    assert {a.dtype for a in arrays} <= {torch.float32, torch.bool}
 
 
 @pytest.mark.parametrize("eps", [1e-3, 1e-6])

@@ -1,7 +1,6 @@
 """The three-species fishery: its equations, its bracket, and model 1 as an exact fishery."""
 
 import importlib.util
-import pickle
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,17 +9,14 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-from scipy import integrate, optimize, stats
+from scipy import stats
 from zoo import ALLEN, LOGISTIC, MC_ERRORS, Count, agrees, made
 
 from rlopt.agents import make
-from rlopt.bench.evaluation import evaluate
 from rlopt.envs import policy
 from rlopt.envs.fishery import Fishery, May, NormalNoise, ThreeSpecies
 from rlopt.envs.fishery.species import SpeciesState
-from rlopt.envs.fishery.species_oracle import relaxed_optimum
 from rlopt.envs.rollout import rollout
-from rlopt.theory.cubic import LogCubic
 
 MODELS = (2, 3, 4)
 RULES = ("constant_mortality", "constant_escapements")
@@ -95,138 +91,6 @@ def test_unfished_stocks_stay_where_they_are() -> None:
         assert (settled > 0.1).all()
 
 
-# --- the oracle ---
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_the_bracket_is_tight_and_holds(model: int) -> None:
-    """No policy exceeds the upper end; the oracle's own attains the lower end, within 3 %."""
-    species = ThreeSpecies(model=model)
-    oracle = species.oracle()
-    lower, upper = oracle.value.lower, oracle.value.upper
-    assert lower <= oracle.value.value == upper and not oracle.value.exact
-    assert upper - lower < 0.03 * upper
-    assert oracle.value.tolerance < 0.005 * upper
-    own = rollout(species, oracle.policy, EPISODES, 5).total
-    error = own.std() / np.sqrt(EPISODES)
-    assert lower - MC_ERRORS * error <= own.mean() <= upper + MC_ERRORS * error
-    best = oracle.policy
-
-    def greedy(observation: np.ndarray) -> np.ndarray:
-        """Takes everything in the last years."""
-        actions, _ = best.predict(observation)
-        return np.where(observation[:, 3:] > 0.96, 1.0, actions).astype(np.float32)
-
-    for agent in (
-        *(make(name, species) for name in RULES),
-        *(make("constant_escapements", species, x=x) for x in (0.2, 0.45)),
-        *(made(name, species) for name in ("random", "do_nothing")),
-        policy(greedy),
-    ):
-        total = rollout(species, agent, 300, 6).total
-        assert total.mean() - MC_ERRORS * total.std() / np.sqrt(300) <= upper
-
-
-def test_regret_is_to_the_upper_end() -> None:
-    species = ThreeSpecies(horizon=20)
-    oracle, agent = species.oracle(), make("constant_mortality", species)
-    found, played = evaluate(species, oracle, agent, 0), rollout(species, agent, EPISODES, 0)
-    assert oracle.regret is None and found.regret == pytest.approx(oracle.value.upper - found.value)
-    assert agrees(played.total, found.value, MC_ERRORS * found.error)
-
-
-def test_the_programme_of_preys_that_never_meet() -> None:
-    """Without predation, rivalry and noise each is a logistic stock: x0 + (T - 1) r K / 4 (T2)."""
-    apart: Any = {
-        "beta": 0.0,
-        "cxy": 0.0,
-        "b": 0.0,
-        "d": 0.0,
-        "sigma": 0.0,
-        "extinction_penalty": 0.0,
-    }
-    species = ThreeSpecies(ry=0.6, Ky=0.8, horizon=15, **apart)
-    value = 0.5 + 14 * 1.0 * 1.0 / 4 + 0.5 + 14 * 0.6 * 0.8 / 4
-    found = relaxed_optimum(species, 40, 25)  # K / 2 is among the choices
-    assert found.value == pytest.approx(value, abs=1e-9)
-    falling = ThreeSpecies(model=4, horizon=150, **apart)
-    rates = np.maximum(1.0 - np.arange(149) / 200.0, 0.5)
-    value = 0.5 + rates.sum() / 4 + 0.5 + 149 / 4
-    assert relaxed_optimum(falling, 40, 25).value == pytest.approx(value, abs=1e-9)
-
-
-def test_the_programme_of_two_years() -> None:
-    """The first of two years by brute force: buy or sell, then sell what lives, less penalties."""
-    species = ThreeSpecies(horizon=2, extinction_penalty=0.4, extinct_below=0.2, sigma=0.4)
-    z, sd = 0.7, species.sigma
-
-    def alive(m: float, s: float) -> tuple[float, float]:
-        law = stats.norm(m, sd * s)
-        mean, _ = integrate.quad(lambda v: v * law.pdf(v), 0.2, m + 8 * sd * s + 0.2, limit=200)
-        return mean, float(law.sf(0.2))
-
-    def last(z: float) -> float:
-        """In the second year only the penalty matters."""
-        options = np.linspace(1e-9, 0.3, 301)
-        s = np.array([[x, x, z] for x in options])
-        grown = species.grown(s, 1.0)
-        live = np.prod([stats.norm.sf(0.2, grown[:, k], sd * s[:, k]) for k in range(3)], axis=0)
-        return float((-2.0 * options - 0.2 * (1.0 - live)).max())
-
-    seen = np.linspace(0.2, 3.0, 101)
-    table = [last(float(v)) for v in seen]
-    shares = stats.norm.ppf((np.arange(1000) + 0.5) / 1000)
-
-    def worth(s: Any) -> float:
-        if min(s) <= 0.0:
-            return -9.0
-        grown = species.grown(np.array([*s, z]), 0.0)
-        (mx, px), (my, py), (_, pz) = (
-            alive(float(m), float(e)) for m, e in zip(grown, (*s, z), strict=True)
-        )
-        draws = grown[2] + sd * z * shares
-        later = float(np.mean(np.where(draws > 0.2, np.interp(draws, seen, table), 0.0)))
-        return float(
-            mx * py * pz + my * px * pz + px * py * later - sum(s) - 0.4 * (1 - px * py * pz)
-        )
-
-    best = -optimize.minimize(lambda s: -worth(s), [0.45, 0.4], method="Nelder-Mead").fun
-    found = relaxed_optimum(species, 24, 49).value
-    assert found == pytest.approx(1.0 + best, abs=1e-3)
-
-
-def test_expectations_of_cubics() -> None:
-    spline = LogCubic(0.05, 4.0, 40)
-    noise = NormalNoise(0.2)
-    median, s = np.array([0.04, 0.06, 0.5, 2.0]), np.array([0.1, 0.1, 0.5, 2.0])
-    values = np.sqrt(spline.nodes)
-    found = spline.expectation(noise, median, s) @ (spline.to_coefficients @ values)
-    for k in range(4):
-        law = stats.norm(median[k], 0.2 * s[k])
-        edges = [0.05, *np.clip(median[k] + np.array([-2, 0, 2, 8]) * 0.2 * s[k], 0.05, 4.0)]
-        pieces = [
-            integrate.quad(lambda x, law=law: np.sqrt(x) * law.pdf(x), a, b)[0]
-            for a, b in pairwise(edges)
-            if b > a
-        ]
-        above = 2.0 * float(law.sf(4.0))
-        assert found[k] == pytest.approx(sum(pieces) + above, rel=1e-5)
-    np.testing.assert_allclose(spline.interpolation(spline.nodes) @ values, values, rtol=1e-12)
-    mass = spline.expectation(noise, median, s) @ (spline.to_coefficients @ np.ones(40))
-    np.testing.assert_allclose(mass, stats.norm.sf(0.05, median, 0.2 * s), rtol=1e-10)
-
-
-def test_the_oracle_plays_one_or_many() -> None:
-    for model in (2, 3):
-        species = ThreeSpecies(model=model, horizon=9)
-        agent: Any = species.oracle().policy
-        batch = np.random.default_rng(0).uniform(-1.0, 1.0, (20, 4))
-        actions, _ = agent.predict(batch)
-        assert actions.shape == (20, species.fished) and actions.dtype == np.float32
-        np.testing.assert_array_equal(agent.predict(batch[3])[0], actions[3])
-    assert pickle.loads(pickle.dumps(species)).oracle() is species.oracle()
-
-
 # --- rules ---
 
 
@@ -274,7 +138,9 @@ def experiment() -> Any:
     spec = importlib.util.spec_from_file_location("pretty_darn_good", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(path.parent)  # for the script's neighbours
+        spec.loader.exec_module(module)
     return module
 
 
@@ -295,9 +161,23 @@ def test_model_1_is_an_exact_fishery() -> None:
     value = fishery.oracle().value
     free = replace(fishery, extinction_penalty=0.0).oracle().value
     assert value.exact and value.tolerance < 0.005
-    # the numbers of experiments/fisheries, on a grid of another size
-    assert value.value == pytest.approx(2.069, abs=0.005)
-    assert free.value == pytest.approx(2.352, abs=0.005)
+    assert value.value == pytest.approx(by_cells(100.0), abs=0.005)
+    assert free.value == pytest.approx(by_cells(0.0), abs=0.005)
+
+
+def by_cells(penalty: float) -> float:
+    """The optimum of model 1 from .7, its stocks in narrow cells: a plain dynamic programme."""
+    edges = np.linspace(0.05, 1.55, 901)
+    x = (edges[1:] + edges[:-1]) / 2.0
+    s = np.concatenate([np.linspace(1e-9, 0.05, 20), x])
+    median = s + s * (1.0 - s) - 0.25 * s**2 / (0.1**2 + s**2)
+    below = stats.norm.cdf((edges - median[:, None]) / (0.05 * s[:, None]))
+    cells, lost = np.diff(below, axis=1), below[:, 0]
+    value = np.zeros_like(x)
+    for t in range(199, -1, -1):
+        left = cells @ value - penalty / (t + 1) * lost - s
+        value = x + np.array([left[: 21 + k].max() for k in range(len(x))])
+    return float(np.interp(0.7, x, value))
 
 
 def test_the_published_metric_of_one_species() -> None:
@@ -318,16 +198,29 @@ def test_the_published_metric_of_one_species() -> None:
 
 
 def test_published_constants_of_three_species() -> None:
-    """Means of 100 episodes, which the tuning made optimistic, in the published metric."""
-    script = experiment()
+    """Means and deviations of 100 episodes, in the published metric.
+
+    The constants were tuned on those very episodes, which lifts the means by about one of their
+    standard errors: all six together tell more than each.
+    """
+    script, off = experiment(), []
     for model, name, published, sd in (
         (2, "constant_mortality", 19.77, 2.0),
+        (2, "constant_escapements", 19.52, 2.2),
+        (3, "constant_mortality", 62.30, 12.7),
+        (3, "constant_escapements", 48.36, 11.6),
         (4, "constant_mortality", 44.52, 5.3),
+        (4, "constant_escapements", 36.76, 8.9),
     ):
         species = ThreeSpecies(model=model)
         found = script.reported(rollout(species, make(name, species), EPISODES, 0))
-        assert found.mean() == pytest.approx(published, abs=MC_ERRORS * sd / 10.0)
-        assert found.std() == pytest.approx(sd, rel=0.5)
+        both = np.sqrt(1.0 / 100 + 1.0 / EPISODES)
+        off.append((published - found.mean()) / (found.std() * both))
+        kurtosis = float(stats.kurtosis(found, fisher=False))
+        error = found.std() * np.sqrt((kurtosis - 1.0) / 4.0) * both
+        assert abs(sd - found.std()) <= MC_ERRORS * error + 0.05
+    assert min(off) > -MC_ERRORS and max(off) < MC_ERRORS
+    assert abs(np.mean(off) - 1.0) < MC_ERRORS / np.sqrt(6)
 
 
 # --- whole episodes ---
@@ -358,6 +251,15 @@ def test_rollouts() -> None:
 BAD: Any = [
     ({"model": 5}, ValueError, r"model must be one of \(1, 2, 3, 4\), got 5"),
     ({"model": True}, ValueError, "model must be one of"),
+    ({"model": 3.0}, ValueError, r"model must be one of .*, got 3.0"),
+    ({"model": 1.0}, ValueError, r"model must be one of .*, got 1.0"),
+    ({"model": "3"}, ValueError, r"model must be one of .*, got '3'"),
+    ({"model": 1, "beta": -1}, ValueError, "^ThreeSpecies: beta must be >= 0, got -1"),
+    ({"model": 1, "rx": 0.0}, ValueError, "^ThreeSpecies: rx must be > 0, got 0"),
+    ({"model": 1, "Kx": -1.0}, ValueError, "^ThreeSpecies: Kx must be > 0, got -1"),
+    ({"model": 1, "c": 0.0}, ValueError, "^ThreeSpecies: c must be > 0, got 0"),
+    ({"model": 1, "horizon": None}, ValueError, "^ThreeSpecies: horizon must be a whole"),
+    ({"model": 1, "extinct_below": 0.7}, ValueError, "^ThreeSpecies: extinct_below must be below"),
     ({"beta": -0.1}, ValueError, "beta must be >= 0, got -0.1"),
     ({"c": 0.0}, ValueError, "c must be > 0, got 0"),
     ({"rx": np.nan}, ValueError, "rx must be finite"),
@@ -377,6 +279,16 @@ BAD: Any = [
 def test_bad_arguments(arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         ThreeSpecies(**arguments)
+
+
+def test_whole_numbers_are_kept_as_such() -> None:
+    whole: Any = np.int64(3)
+    assert repr(ThreeSpecies(model=whole, horizon=whole)) == repr(ThreeSpecies(horizon=3))
+
+
+def test_unknown_arguments_of_the_id() -> None:
+    with pytest.raises(TypeError, match=r"'sigmma'; did you mean 'sigma'\? \(allowed: model, rx"):
+        gymnasium.make("rlopt/ThreeSpeciesFishery-v0", sigmma=0.1)
 
 
 @pytest.mark.parametrize("model", [2, 3])

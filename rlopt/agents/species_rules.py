@@ -1,8 +1,8 @@
 """Constant rules for fisheries of several species, as in "Pretty darn good control".
 
-They act where the FuncEnv has `model`, `fished` (how many species are), `action_for(stocks,
-escapements)` and `stocks_and_year(observation)`. Published constants: arXiv 2308.13654, tuned there
-on the 100 episodes that are reported (fisheries notes, 4.3).
+They act where the FuncEnv has `fished` (how many species are), `published(rule)` (constants of
+arXiv 2308.13654, tuned there on the 100 episodes that are reported; fisheries notes, 4.3),
+`action_for(stocks, escapements)` and `stocks_and_year(observation)`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ class SpeciesRule(Rule):
         ValueError: the environment is no fishery of several species, or a constant is out of range.
     """
 
-    published: ClassVar[dict[int, tuple[float, ...]]]  # by model
     most: ClassVar[float]
 
     def __init__(self, env: Any, *, x: float | None = None, y: float | None = None) -> None:
@@ -35,7 +34,7 @@ class SpeciesRule(Rule):
             raise ValueError(
                 f"{self.name} is a rule for fisheries of several species, got {self.func!r}"
             )
-        defaults, fished = self.published[self.func.model], self.func.fished
+        defaults, fished = self.func.published(self.name), self.func.fished
         if y is not None and fished == 1:
             raise ValueError(f"{self.name}: only X is fished here, so y must be None, got {y!r}")
         for name, given, default in zip("xy", (x, y), defaults, strict=False):
@@ -62,11 +61,6 @@ class ConstantMortality(SpeciesRule):
     """The same fraction of each fished species every year."""
 
     name = "constant_mortality"
-    published: ClassVar[dict[int, tuple[float, ...]]] = {
-        2: (0.29,),
-        3: (0.30, 0.25),
-        4: (0.13, 0.27),
-    }
     most = 1.0
 
     def escapements(self, stocks: np.ndarray) -> np.ndarray:
@@ -78,11 +72,6 @@ class ConstantEscapements(SpeciesRule):
     """Catch of each fished species all above one stock size [biomass]."""
 
     name = "constant_escapements"
-    published: ClassVar[dict[int, tuple[float, ...]]] = {
-        2: (0.22,),
-        3: (0.38, 0.52),
-        4: (0.52, 0.38),
-    }
     most = np.inf
 
     def escapements(self, stocks: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ NoiseKind = Literal["normal", "uniform"]
 NoisePart = tuple[NoiseKind, int]
 NOISE_COMPONENTS = ("initial", "step", "observation")
 NOISE_KINDS = ("normal", "uniform")
+ROUNDING = 1e-9  # of a number, or of 1: by as much the ends of a bracket may cross
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,28 @@ class OracleResult:
     def closed_form(cls, value: float, *, method: str = "closed form") -> OracleResult:
         """A value that is exact but for rounding."""
         return cls(value, value, value, method, 4 * float(np.spacing(abs(value))), True)
+
+    @classmethod
+    def bracket(
+        cls, lower: float, upper: float, *, method: str, tolerance: float, note: str
+    ) -> OracleResult:
+        """Two ends that were found apart; regret is to the upper one.
+
+        Args:
+            lower: attained, less the error of whatever found it.
+            upper: no policy does better; with its numerical error.
+            method: as the attribute.
+            tolerance: likewise.
+            note: likewise.
+
+        Raises:
+            ArithmeticError: the ends cross by more than rounding, so that one of them is wrong.
+        """
+        if not lower - upper <= ROUNDING * max(1.0, abs(upper)):
+            raise ArithmeticError(
+                f"the bracket crosses: {lower} is attained, but at most {upper} can be ({method})"
+            )
+        return cls(upper, min(lower, upper), upper, method, tolerance, False, note)
 
 
 @dataclass(frozen=True)

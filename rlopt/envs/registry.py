@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
+
+from rlopt.theory.checks import known
 
 if TYPE_CHECKING:
     from rlopt.envs.core import FuncEnv
@@ -37,9 +40,16 @@ def register_all() -> None:
 
 
 def make_func(func: str, **kwargs: Any) -> FuncEnv:
-    """The FuncEnv of "module:constructor" with flat keyword arguments."""
+    """The FuncEnv of "module:constructor" with flat keyword arguments.
+
+    Raises:
+        TypeError: a keyword argument that the constructor does not take.
+    """
     module, name = func.split(":")
-    made: FuncEnv = getattr(import_module(module), name)(**kwargs)
+    constructor = getattr(import_module(module), name)
+    if is_dataclass(constructor):  # functions check theirs, which depend on the others
+        known(name, kwargs, (field.name for field in fields(constructor)))
+    made: FuncEnv = constructor(**kwargs)
     return made
 
 

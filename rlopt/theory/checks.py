@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from math import isfinite
 from numbers import Real
 
@@ -49,3 +51,19 @@ def fraction(owner: str, name: str, value: object) -> float:
     if not 0.0 <= number <= 1.0:
         raise ValueError(f"{owner}: {name} must be in [0, 1], got {value!r}")
     return number
+
+
+def known(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+    """Refuse keyword arguments that the owner does not take.
+
+    Raises:
+        TypeError: naming the first unknown one, the closest that is allowed, and all of these.
+    """
+    allowed = tuple(allowed)
+    for key in given:
+        if key not in allowed:
+            near = get_close_matches(key, allowed, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(
+                f"{owner} has no parameter {key!r}{hint} (allowed: {', '.join(allowed)})"
+            )

@@ -12,7 +12,14 @@ import numpy as np
 from gymnasium.spaces import Box
 
 from rlopt.envs.core import Agent, Array, FuncEnv, Info, NoiseSpec, PolicyPicture, cached
-from rlopt.theory.age import LOGNORMAL, SPASMODIC, AgeReferencePoints, LifeHistory, Recruitment
+from rlopt.theory.age import (
+    LOGNORMAL,
+    SPASMODIC,
+    TIMINGS,
+    AgeReferencePoints,
+    LifeHistory,
+    Recruitment,
+)
 from rlopt.theory.arrays import clamp, namespace, power
 from rlopt.theory.checks import nonnegative
 
@@ -137,15 +144,17 @@ class AgeStructured(FuncEnv):
     action_space = Box(-1.0, 1.0, (1,), np.float32)
 
     def __post_init__(self) -> None:
-        for name, allowed in (("utility", UNITS), ("recruitment", LAWS)):
+        choices = {"utility": tuple(UNITS), "recruitment": tuple(LAWS), "timing": TIMINGS}
+        for name, allowed in choices.items():
             value = getattr(self, name)
-            if value not in allowed:
+            if not isinstance(value, str) or value not in allowed:
                 near = get_close_matches(str(value), allowed, 1)
                 hint = f"; did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
-                    f"AgeStructured: {name} must be one of {tuple(allowed)}, got {value!r}{hint}"
+                    f"AgeStructured: {name} must be one of {allowed}, got {value!r}{hint}"
                 )
-        nonnegative("AgeStructured", "obs_noise", self.obs_noise)
+        noise = nonnegative("AgeStructured", "obs_noise", self.obs_noise)
+        object.__setattr__(self, "obs_noise", noise)
         for name, most in (("horizon", np.inf), ("observations", 2)):
             value = getattr(self, name)
             whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
@@ -154,7 +163,7 @@ class AgeStructured(FuncEnv):
                 raise ValueError(
                     f"AgeStructured: {name} must be a whole number {limits}, got {value!r}"
                 )
-        LifeHistory(timing=self.timing)  # it checks the timing
+            object.__setattr__(self, name, int(value))
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters only: derived constants are made again where they are needed."""

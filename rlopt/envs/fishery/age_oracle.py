@@ -134,13 +134,11 @@ def bracket(env: AgeStructured) -> Oracle:
         T=env.horizon,
         power=RISK_AVERSION if env.utility == "UM2" else 1.0,
     )
-    value = OracleResult(
-        value=upper,
-        lower=min(float(lower), upper),
-        upper=upper,
+    value = OracleResult.bracket(
+        float(lower),
+        upper,
         method="linear prices above, the best of some rules below",
         tolerance=1e-9 * upper,
-        exact=False,
         note="upper bracket, each age harvested on its own",
     )
     return Oracle(value, RulePolicy(env, best))

@@ -117,9 +117,9 @@ class Drifting(FuncEnv):
         count = self.scenarios
         if isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1:
             raise ValueError(f"Drifting: scenarios must be a whole number >= 1, got {count!r}")
-        for values in (self.values[:, 0], self.values[:, -1]):  # a straight line leaves by its ends
-            for value in values:
-                self._growth(float(value))
+        for year in (0, self.horizon - 1):  # a straight line leaves by its ends
+            for value in self.values[:, year]:
+                self._check_value(float(value), year)
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters only: derived constants are made again where they are needed."""
@@ -194,6 +194,17 @@ class Drifting(FuncEnv):
     def _growth(self, value: float) -> Growth:
         return replace(self.fishery.growth, **{self.parameter: value})
 
+    def _check_value(self, value: float, year: int) -> None:
+        try:
+            self._growth(value)
+        except ValueError as error:
+            _, _, reason = str(error).partition(f": {self.parameter} must be ")
+            limit = f"it must stay {reason.partition(', got')[0]}" if reason else str(error)
+            raise ValueError(
+                f"Drifting: {self.parameter} would be {value:g} in year {year} "
+                f"(rate {self.rate:g}, spread {self.spread:g}); {limit}"
+            ) from error
+
     def in_year(self, value: float) -> Fishery:
         """The fishery with that value of the parameter."""
         return replace(self.fishery, growth=self._growth(value))
@@ -203,7 +214,7 @@ class Drifting(FuncEnv):
     def initial(self, noise: Array) -> DriftingState:
         """(n, 0 or 1) -> n stocks of x0 in year 0, each in its scenario."""
         xp = namespace(noise)
-        zero = xp.zeros(noise.shape[:-1], dtype=noise.dtype)
+        zero = xp.zeros(noise.shape[:-1], dtype=noise.dtype, device=noise.device)
         drawn = len(self.values) > 1
         scenario = xp.floor(noise[..., 0] * float(len(self.values))) if drawn else zero
         stock = zero + self.fishery.x0
@@ -213,7 +224,8 @@ class Drifting(FuncEnv):
         """The entry of a (scenarios, horizon) table for each state; years go on at the last."""
         xp = namespace(state.year)
         place = state.scenario * float(self.horizon) + clamp(state.year, 0.0, self.horizon - 1.0)
-        return xp.asarray(table.ravel())[xp.asarray(place, dtype=xp.int64)]
+        entries = xp.asarray(table.ravel(), dtype=state.year.dtype, device=state.year.device)
+        return entries[xp.asarray(place, dtype=xp.int64)]
 
     def transition(self, state: DriftingState, action: Array, noise: Array) -> DriftingState:
         """Harvest, then growth: n stocks, (n, 1) actions, (n, d) noise -> n stocks a year later."""
@@ -356,7 +368,7 @@ def drifting_fishery(
         ValueError: an unknown model, or as `Drifting`.
         TypeError: an argument that the model's fishery does not have.
     """
-    if model not in PRESETS:
+    if not isinstance(model, str) or model not in PRESETS:
         near = get_close_matches(str(model), PRESETS, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"model must be one of {tuple(PRESETS)}, got {model!r}{hint}")

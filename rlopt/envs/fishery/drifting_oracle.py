@@ -140,4 +140,4 @@ def _result(oracle: DriftingOracle, fine: float, half: float, quarter: float) ->
     attained = oracle.policy_value(oracle.policy) - tolerance
     upper = fine + tolerance
     note = "upper bracket, known scenario"
-    return OracleResult(upper, min(attained, upper), upper, method, tolerance, False, note)
+    return OracleResult.bracket(attained, upper, method=method, tolerance=tolerance, note=note)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from rlopt.envs.fishery.env import Fishery
-from rlopt.theory.checks import nonnegative
+from rlopt.theory.checks import known, nonnegative
 from rlopt.theory.stock import (
     Allen,
     BevertonHolt,
@@ -71,14 +71,7 @@ def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[.
     allowed: dict[str, Any] = {**defaults, "x0": x0, **OF_NOISE, **OF_FISHERY}
 
     def fishery(**kwargs: Any) -> Fishery:
-        for key in kwargs:
-            if key not in allowed:
-                near = get_close_matches(key, allowed, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise TypeError(
-                    f"{growth.__name__}Fishery has no parameter {key!r}{hint} "
-                    f"(allowed: {', '.join(allowed)})"
-                )
+        known(f"{growth.__name__}Fishery", kwargs, allowed)
         given = allowed | kwargs
         errors = {
             kind: _error(f"{kind}_sigma", given) for kind in ("implementation", "observation")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -14,7 +13,7 @@ from gymnasium.spaces import Box
 from rlopt.envs.core import Array, FuncEnv, Info, NoiseSpec, cached
 from rlopt.envs.fishery.env import NEVER, Fishery
 from rlopt.theory.arrays import at_least, clamp, namespace
-from rlopt.theory.checks import nonnegative, positive
+from rlopt.theory.checks import known, nonnegative, positive
 from rlopt.theory.stock import Deterministic, May, Noise, NormalNoise
 
 if TYPE_CHECKING:
@@ -33,6 +32,12 @@ SETTLING = 5_000  # years after which the unfished stocks are those of the equil
 ONE_SPECIES = {"rx": 1.0, "Kx": 1.0, "beta": 0.25, "c": 0.1, "sigma": 0.05, "horizon": 200}
 ONE_SPECIES |= {"extinct_below": 0.05, "extinction_penalty": 100.0}
 ONE_START = 0.7  # biomass
+
+# Constants of the published rules, by model; tuned on the 100 episodes that the paper reports.
+PUBLISHED = {
+    "constant_mortality": {2: (0.29,), 3: (0.30, 0.25), 4: (0.13, 0.27)},
+    "constant_escapements": {2: (0.22,), 3: (0.38, 0.52), 4: (0.52, 0.38)},
+}
 
 
 class SpeciesState(NamedTuple):
@@ -138,12 +143,11 @@ class ThreeSpecies(FuncEnv):
 
     def __new__(cls, *, model: int = 3, **parameters: Any) -> Any:
         """A ThreeSpecies, or the Fishery that is model 1."""
-        one = model == 1 and not isinstance(model, bool)
-        return one_species(**parameters) if one else super().__new__(cls)
+        return one_species(**parameters) if _model(model) == 1 else super().__new__(cls)
 
     def __post_init__(self) -> None:
-        if isinstance(self.model, bool) or self.model not in MODELS:
-            raise ValueError(f"ThreeSpecies: model must be one of {MODELS}, got {self.model!r}")
+        object.__setattr__(self, "model", _model(self.model))
+        object.__setattr__(self, "horizon", _horizon(self.horizon))
         for name in ("rx", "ry", "Kx", "Ky", "c"):
             object.__setattr__(self, name, positive("ThreeSpecies", name, getattr(self, name)))
         for name in ("beta", "cxy", "b", "D", "d", "sigma", "extinct_below", "extinction_penalty"):
@@ -162,7 +166,6 @@ class ThreeSpecies(FuncEnv):
                     f"ThreeSpecies: {name} must be above extinct_below = {self.extinct_below}, "
                     f"got {getattr(self, name)}"
                 )
-        _check_horizon(self.horizon)
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters only: derived constants are made again where they are needed."""
@@ -172,6 +175,10 @@ class ThreeSpecies(FuncEnv):
     def fished(self) -> int:
         """How many species are fished: X, or X and Y."""
         return 1 if self.model == 2 else 2
+
+    def published(self, rule: str) -> tuple[float, ...]:
+        """The published constants of "constant_mortality" or "constant_escapements", by species."""
+        return PUBLISHED[rule][self.model]
 
     @cached_property
     def action_space(self) -> Box:  # type: ignore[override]  # derived, not declared
@@ -195,8 +202,8 @@ class ThreeSpecies(FuncEnv):
 
     def initial(self, noise: Array) -> SpeciesState:
         """(n, 3) -> n states in year 0."""
-        xp = namespace(noise)
-        stock = at_least(noise * START_SD + xp.asarray(START), 0.0)
+        start = namespace(noise).asarray(START, dtype=noise.dtype, device=noise.device)
+        stock = at_least(noise * START_SD + start, 0.0)
         return SpeciesState(stock, noise[..., 0] * 0.0, noise * 0.0)
 
     def grown(self, escapement: Array, year: Array) -> Array:
@@ -304,29 +311,42 @@ def one_species(**parameters: Any) -> Fishery:
         TypeError: a parameter that one species does not have.
         ValueError: naming the parameter, its value and what is allowed.
     """
-    for key in parameters:
-        if key not in ONE_SPECIES:
-            near = get_close_matches(key, ONE_SPECIES, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(
-                f"ThreeSpecies: model 1 has no parameter {key!r}{hint} "
-                f"(allowed: {', '.join(ONE_SPECIES)})"
-            )
+    known("ThreeSpecies: model 1", parameters, ONE_SPECIES)
     given: dict[str, Any] = ONE_SPECIES | parameters
-    sigma = nonnegative("ThreeSpecies", "sigma", given["sigma"])
+    for name in ("rx", "Kx", "c"):
+        given[name] = positive("ThreeSpecies", name, given[name])
+    for name in ("beta", "sigma", "extinct_below", "extinction_penalty"):
+        given[name] = nonnegative("ThreeSpecies", name, given[name])
+    if not given["extinct_below"] < ONE_START:
+        raise ValueError(
+            f"ThreeSpecies: extinct_below must be below what the stock starts at, {ONE_START}, "
+            f"got {given['extinct_below']}"
+        )
+    sigma = given["sigma"]
     return Fishery(
         growth=May(r=given["rx"], K=given["Kx"], a=given["beta"], q=2.0, b=given["c"]),
         noise=NormalNoise(sigma) if sigma else Deterministic(),
         x0=ONE_START,
         gamma=1.0,
-        horizon=given["horizon"],
+        horizon=_horizon(given["horizon"]),
         extinct_below=given["extinct_below"],
         extinction_penalty=given["extinction_penalty"],
     )
 
 
-def _check_horizon(horizon: Any) -> None:
-    if isinstance(horizon, bool) or not isinstance(horizon, int | np.integer) or horizon < 1:
+def _model(model: Any) -> int:
+    if not _whole(model) or model not in MODELS:
+        raise ValueError(f"ThreeSpecies: model must be one of {MODELS}, got {model!r}")
+    return int(model)
+
+
+def _horizon(horizon: Any) -> int:
+    if not _whole(horizon) or horizon < 1:
         raise ValueError(
             f"ThreeSpecies: horizon must be a whole number of harvests >= 1, got {horizon!r}"
         )
+    return int(horizon)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
