@@ -206,8 +206,9 @@ def _result(
     note = f"upper bracket, {' and '.join(known)}" if known else ""
     if not note:
         return OracleResult(value, value - tolerance, upper, method, tolerance, True)
-    lower = min(attained - tolerance, upper)
-    return OracleResult(upper, lower, upper, method, tolerance, False, note)
+    return OracleResult.bracket(
+        attained - tolerance, upper, method=method, tolerance=tolerance, note=note
+    )
 
 
 def _known_better(fishery: Fishery) -> list[str]:
