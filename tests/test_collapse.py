@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,3 +145,19 @@ def test_bad_arguments_are_named(
     fishery, _, x0, years, threshold = arguments
     with pytest.raises(ValueError, match=words):
         collapse_probability(fishery, lambda x: x, x0, years, threshold)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"years": "3"}, "collapse_probability: years must be a real number, got '3'"),
+        ({"years": True}, "years must be a real number, got True"),
+        ({"threshold": "a"}, "collapse_probability: threshold must be a real number, got 'a'"),
+        ({"threshold": True}, "threshold must be a real number, got True"),
+        ({"nodes": "many"}, "nodes must be a real number"),
+    ],
+)
+def test_what_is_no_number_is_named(change: Any, words: str) -> None:
+    arguments = {"x0": 8.0, "years": 3, "threshold": 5.0} | change
+    with pytest.raises(TypeError, match=words):
+        collapse_probability(ALLEN, lambda x: x, **arguments)

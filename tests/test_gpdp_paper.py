@@ -9,7 +9,7 @@ from house import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from zoo import EXACT, MC_ERRORS
+from zoo import ARCHIVED, EXACT, MC_ERRORS
 
 from rlopt.agents import gpdp_paper
 from rlopt.agents.gpdp_paper import paper_dp, paper_escapement, paper_gpdp
@@ -20,9 +20,8 @@ PROTOCOL = runpy.run_path(str(ROOT / "experiments" / "fisheries" / "protocol.py"
 SERIES = gpdp_training_series()
 GRID = np.linspace(0.0, 15.0, 50)
 NODE = np.arange(50)
-# The archived policies, as nodes: harvest all, then wait, then leave one node or (GP) two.
-TRUE = GRID[np.where(NODE < 15, 0, np.minimum(NODE, 22))]
-GP = GRID[np.where(NODE < 20, 0, np.where(NODE < 28, np.minimum(NODE, 21), 22))]
+# The archived policies: harvest all, then wait, then leave one node or (GP) two.
+TRUE, GP = ARCHIVED["True"], ARCHIVED["GP"]
 
 
 def chain_of_the_paper() -> np.ndarray:
@@ -202,7 +201,7 @@ def test_the_process_policy_is_that_of_loops() -> None:
                 rows.append(density / density.sum())
         return np.mean(rows, axis=0)
 
-    law = gpdp_paper.gp_law(nodes, mean, variance)
+    law = gpdp_paper.paper_law(nodes, mean, variance)
     left = np.maximum(np.subtract.outer(np.arange(9), np.arange(9)) - 1, 0)
     for i in range(9):
         for j in range(9):
@@ -227,7 +226,7 @@ def test_the_published_policy_follows_from_the_posterior_itself() -> None:
     kept = weights > 1e-4
     mean, variance = gpdp_paper.latent(x, y, np.exp(logs)[kept], GRID)
     laws = [
-        weight * gpdp_paper.gp_law(GRID, e[None], v[None])
+        weight * gpdp_paper.paper_law(GRID, e[None], v[None])
         for weight, e, v in zip(weights[kept], mean, variance, strict=True)
     ]
     left = np.maximum(np.subtract.outer(NODE, NODE) - 1, 0)

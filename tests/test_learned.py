@@ -212,6 +212,7 @@ GOOD = np.array([1.0, 1.5, 2.0, 1.8, 1.9, 2.1])
         (np.full(6, 2.0), GOOD, r"x \(escapements\) is constant"),
         (GOOD, [8, 7, 6, 0.05, 6, 7], "collapsed: the next stock 0.05 in row 3"),
         (GOOD, np.zeros(6), "constant"),
+        ([1, 2, 0, 4, 5, 6], GOOD, "escapement of 0, but row 2 has the next stock 2; leave"),
         (GOOD[None], GOOD, r"shape \(1, 6\)"),
         (["a"] * 6, GOOD, "must be numbers"),
     ],
@@ -341,9 +342,14 @@ def test_saved_agents_learn_again(tmp_path: Any) -> None:
 def test_bad_agents() -> None:
     with pytest.raises(ValueError, match="knowing is an agent for fisheries of one stock"):
         Knowing(Drift())
-    for observations in (4, 5.5, True):
-        with pytest.raises(ValueError, match="observations must be"):
-            Knowing(ALLEN, observations=observations)  # type: ignore[arg-type]  # on purpose
+    for bad in (4, 5.5, True, np.nan, np.inf, None, "a"):
+        with pytest.raises((TypeError, ValueError), match="knowing: observations must be"):
+            Knowing(ALLEN, observations=bad)  # type: ignore[arg-type]  # on purpose
+    for bad in (-1, 1.5, True, np.nan, "a"):
+        with pytest.raises((TypeError, ValueError), match="knowing: seed must be"):
+            Knowing(ALLEN, seed=bad)  # type: ignore[arg-type]  # on purpose
+    assert Knowing(ALLEN, seed=2**63 + 1).seed == 2**63 + 1
+    assert Knowing(ALLEN).seed != Knowing(ALLEN).seed
     with pytest.raises(ValueError, match="at least 5 rows"):
         Knowing(ALLEN, seed=0).learn(4)
     with pytest.raises(NotImplementedError, match="must define law"):

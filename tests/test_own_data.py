@@ -205,9 +205,49 @@ def test_growth_out_of_nothing_is_refused() -> None:
     assert isinstance(fit_series(df), StockAssessment)
 
 
+def test_a_fit_at_an_edge_comes_with_a_warning() -> None:
+    df = history(seed=3)
+    assessment = fit_series(df)
+    assert not assessment.fits["ricker"].edges and assessment.fits["allen"].edges
+    with pytest.warns(UserWarning, match="the allen fit is at the edge of what is allowed in C"):
+        assessment.fishery("allen")
+    with pytest.warns(UserWarning, match="the allen fit is at the edge") as caught:
+        Fishery.from_dataframe(df, model="allen")
+    assert len(caught) == 1
+    assessment.fishery("ricker")
+
+
+def test_dates_are_no_years() -> None:
+    df = history()
+    dates = df.assign(year=pd.to_datetime(df.year.astype(str), format="%Y"))
+    for table in (dates, {name: dates[name].to_numpy() for name in dates}):
+        with pytest.raises(ValueError, match=r"got dates; use df\.year\.dt\.year"):
+            Fishery.from_dataframe(table)
+    right = dates.assign(year=dates.year.dt.year)
+    assert fit_series(right).fit().growth == fit_series(df).fit().growth
+
+
+def test_what_is_no_table_is_refused() -> None:
+    df = history()
+    for given, name in ((df.to_numpy().tolist(), "list"), (df.biomass, "Series"), (None, "None")):
+        with pytest.raises(TypeError, match=f"a dict of columns is needed, got {name}"):
+            fit_series(given)
+
+
+def test_constant_series_are_named_by_their_column() -> None:
+    df = history(8)
+    with pytest.raises(
+        ValueError, match=r"^biomass is constant: 50 in all of the rows 1 to 7 \(years 1991 to 1997"
+    ):
+        fit_series(df.assign(biomass=50.0, catch=np.arange(8.0)))
+    with pytest.raises(ValueError, match=r"^the escapement, biomass - catch, is constant: 40 in"):
+        fit_series(df.assign(biomass=50.0 + np.arange(8.0), catch=10.0 + np.arange(8.0)))
+
+
 # --- the page ---
 
 
+@pytest.mark.filterwarnings("ignore:the allen fit is at the edge:UserWarning")
 def test_the_page_shows_what_happens(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,9 +121,12 @@ def test_the_door() -> None:
         make("parametric_mle", TRUTH, model="rickr")
     with pytest.raises(ValueError, match="model must be one of"):
         make("parametric_bayes", TRUTH, model="aic")
-    for draws in (0, 1.5, True):
+    for draws in (0, 1.5):
         with pytest.raises(ValueError, match=f"draws must be a whole number >= 1, got {draws}"):
             make("parametric_bayes", TRUTH, draws=draws)
+    for kind in (True, None, "a"):
+        with pytest.raises(TypeError, match=f"draws must be a real number, got {kind!r}"):
+            make("parametric_bayes", TRUTH, draws=kind)
     with pytest.raises(ValueError, match="negative in row 2"):
         ParametricMLE(TRUTH).fit([1, 2, -3, 4, 5], [2, 3, 4, 5, 6])
     with pytest.raises(ValueError, match="ascend from 0"):

@@ -397,14 +397,15 @@ def test_the_agent_is_worth_less_than_the_optimum(world: int | None) -> None:
 BAD: Any = [
     ({"eps": 1.5}, "eps must be in .0, 1., got 1.5"),
     ({"eps": np.nan}, "eps must be finite"),
-    ({"years": 0}, "years must be whole, in .1, inf., got 0"),
+    ({"years": 0}, "years must be a whole number >= 1, got 0"),
     ({"years": np.nan}, "years must be finite"),
-    ({"years": 2.5}, "years must be whole.*got 2.5"),
+    ({"years": 2.5}, "years must be a whole number.*got 2.5"),
     ({"threshold": 0.0}, "threshold must be > 0"),
     ({"threshold": 99.0}, "threshold must be in"),
     ({"threshold": 0.01}, "needs a finer grid, nodes > "),
     ({"x0": 0.9}, "x0 must be above the threshold 1, at most .*got 0.9"),
     ({"x0": 1e6}, "x0 must be above the threshold 1, at most"),
+    ({"nodes": 0}, "nodes must be a whole number >= 3, got 0"),
     ({"eps": 1e-6}, "eps=1e-06 cannot be attained: .* 1 or below within 6 years .*at least 0.0"),
 ]
 
@@ -420,9 +421,19 @@ def test_bad_arguments_are_named(change: dict[str, Any], words: str) -> None:
             trade_off(MYERS.problem, **given)
 
 
+def test_what_cannot_be_attained_comes_with_advice() -> None:
+    def solve(eps: float) -> Any:
+        return safe_harvest(MYERS.problem, 1.5, threshold=1.0, years=6, eps=eps)
+
+    with pytest.raises(ValueError, match=r"; take eps >= .*, fewer years or a lower") as error:
+        solve(1e-6)
+    advised = float(str(error.value).split("eps >= ")[1].split(",")[0])
+    assert solve(advised).probability <= advised
+
+
 def test_other_refusals() -> None:
     short = replace(MYERS, horizon=4)
-    with pytest.raises(ValueError, match=r"years must be whole, in \[1, 4\], got 5"):
+    with pytest.raises(ValueError, match=r"years must be at most the horizon, 4, got 5"):
         safe_harvest(short.problem, 1.5, threshold=1.0, years=5, eps=0.5)
     noisy = replace(MYERS, implementation_noise=LognormalNoise(0.1))
     with pytest.raises(ValueError, match="needs perfect implementation"):

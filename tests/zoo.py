@@ -30,6 +30,13 @@ from rlopt.theory.arrays import namespace
 
 EXACT = 1e-12
 SOLVER = 1e-6
+# The GPDP paper's policies (figure 4 of the archived data): escapements at its 50 nodes.
+PAPER_GRID = np.linspace(0.0, 15.0, 50)
+_NODE = np.arange(50)
+ARCHIVED = {
+    "True": PAPER_GRID[np.where(_NODE < 15, 0, np.minimum(_NODE, 22))],
+    "GP": PAPER_GRID[np.where(_NODE < 20, 0, np.where(_NODE < 28, np.minimum(_NODE, 21), 22))],
+}
 MC_ERRORS = 4.0  # standard errors: a sound test fails once in 16,000 runs, and seeds are fixed
 IDS = sorted(REGISTERED)
 FUNCS: dict[str, FuncEnv] = {env_id.split("/")[1]: make_func(REGISTERED[env_id]) for env_id in IDS}

@@ -6,34 +6,21 @@ the paper made its one: 40 stocks from 5.5 on, unharvested. Sets that collapse (
 the largest) are counted and left out. All three maps are fitted by maximum likelihood.
 
 Run from the root of the repository: python experiments/fisheries/model_selection.py
-Takes about a minute on one core; writes results/model_selection.csv and .md.
+Takes 30 s on one core; writes results/model_selection.csv and .md.
 """
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
+from protocol import training_set
 from scipy.stats import binomtest
 from tables import write
 from tqdm import tqdm
 
 from rlopt.theory.fit import CRITERIA, MODELS, best_of, fit_all
-from rlopt.theory.noise import LognormalNoise
 from rlopt.theory.series import COLLAPSED
-from rlopt.theory.stock import Allen
 
-SETS, STOCKS, START = 2000, 40, 5.5
-TRUTH, NOISE = Allen(), LognormalNoise(0.05)
-
-
-def training_set(seed: int) -> np.ndarray:
-    """The stocks of one unharvested run, (40,)."""
-    rng = np.random.default_rng(seed)
-    stocks = [START]
-    for _ in range(STOCKS - 1):
-        stock = np.array(stocks[-1])
-        stocks.append(float(NOISE.sample(rng, TRUTH(stock), stock)))
-    return np.array(stocks)
+SETS = 2000
 
 
 def counted() -> tuple[Counter[str], int]:

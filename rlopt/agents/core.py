@@ -22,6 +22,7 @@ __all__ = [
     "func_env",
     "needed",
     "policy",
+    "saved_agent",
 ]
 
 
@@ -85,16 +86,37 @@ class Rule(FixedAgent):
 
     @classmethod
     def load(cls, path: str | Path, env: Any = None) -> Self:
-        """Make the rule again for an environment, with the saved parameters."""
+        """Make the rule again for an environment, with the saved parameters.
+
+        Raises:
+            ValueError: no env, or the file holds another agent.
+        """
         if env is None:
             raise ValueError(f"{cls.__name__}.load needs env: the rule reads its environment")
-        with zipfile.ZipFile(as_path(path)) as archive:
-            saved = json.loads(archive.read("agent.json"))
-        return cls(env, **saved["parameters"])
+        return cls(env, **saved_agent(cls, path)["parameters"])
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value:.6g}" for key, value in self.parameters.items())
         return f"{type(self).__name__}({settings})"
+
+
+def saved_agent(cls: type[Rule], path: str | Path) -> Any:
+    """What `save` wrote of an agent of this class.
+
+    Raises:
+        ValueError: the file holds another agent; the class to load it with is named.
+    """
+    from rlopt.agents.registry import AGENTS
+
+    with zipfile.ZipFile(as_path(path)) as archive:
+        saved = json.loads(archive.read("agent.json"))
+    name = saved["agent"]
+    if name != cls.name:
+        use = f"{AGENTS[name].replace(':', '.')}.load" if name in AGENTS else "its own class"
+        raise ValueError(
+            f"{cls.__name__}.load: the file holds an agent {name!r}, not {cls.name!r}; use {use}"
+        )
+    return saved
 
 
 @runtime_checkable

@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from rlopt.agents.core import Rule
+from rlopt.agents.core import Rule, saved_agent
 from rlopt.envs.core import as_path
 from rlopt.envs.gym import FuncGymEnv
+from rlopt.theory.checks import whole
 from rlopt.theory.dp import HarvestSolution
 from rlopt.theory.learned import default_grid, solve_learned
 from rlopt.theory.series import COLLAPSED, FEWEST, checked_pairs
@@ -42,7 +43,8 @@ class LearnedHarvest(Rule):
         solution: of the programme under the law, or None.
 
     Raises:
-        ValueError: the environment is no fishery of one stock, or too few observations.
+        TypeError, ValueError: the environment is no fishery of one stock, a seed that is no whole
+            number >= 0, or too few observations.
     """
 
     name: str
@@ -58,12 +60,9 @@ class LearnedHarvest(Rule):
                 f"{self.name} is an agent for fisheries of one stock, got {self.func!r} "
                 f"without {', '.join(missing)}"
             )
-        if isinstance(observations, bool) or observations != int(observations):
-            raise ValueError(f"{self.name}: observations must be whole, got {observations!r}")
-        if observations < FEWEST:
-            raise ValueError(f"{self.name}: observations must be >= {FEWEST}, got {observations}")
-        entropy = np.random.SeedSequence(seed).generate_state(1)[0] if seed is None else seed
-        self.seed, self.observations = int(entropy), int(observations)
+        self.observations = whole(self.name, "observations", observations, FEWEST)
+        drawn = np.random.SeedSequence().generate_state(1)[0] if seed is None else seed
+        self.seed = whole(self.name, "seed", drawn, 0)
         self.settings = settings
         self.x: np.ndarray | None = None
         self.y: np.ndarray | None = None
@@ -143,11 +142,14 @@ class LearnedHarvest(Rule):
 
     @classmethod
     def load(cls, path: str | Path, env: Any = None) -> Self:
-        """Make the agent again for an environment, and let it learn from the saved data."""
+        """Make the agent again for an environment, and let it learn from the saved data.
+
+        Raises:
+            ValueError: no env, or the file holds another agent.
+        """
         if env is None:
             raise ValueError(f"{cls.__name__}.load needs env: the agent reads its environment")
-        with zipfile.ZipFile(as_path(path)) as archive:
-            saved = json.loads(archive.read("agent.json"))
+        saved = saved_agent(cls, path)
         agent = cls(
             env, seed=saved["seed"], observations=saved["observations"], **saved["settings"]
         )
@@ -155,7 +157,12 @@ class LearnedHarvest(Rule):
 
     def __repr__(self) -> str:
         learnt = "nothing yet" if self.x is None else f"{len(self.x)} observations"
-        return f"{type(self).__name__}(learnt from {learnt}, seed={self.seed})"
+        told = "".join(f"{name}={value:.4g}, " for name, value in self.told().items())
+        return f"{type(self).__name__}(learnt from {learnt}, {told}seed={self.seed})"
+
+    def told(self) -> dict[str, float]:
+        """What `repr` tells beside the data and the seed."""
+        return {}
 
 
 # The exploratory rule (ours): neither the growth map nor the start is known, and the sustainable

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from rlopt.agents.learned import LearnedHarvest
+from rlopt.theory.checks import known, whole
 from rlopt.theory.dp import HarvestSolution
-from rlopt.theory.fit import CRITERIA, MODELS, Fit, fit_mle, fit_or_select, known
+from rlopt.theory.fit import CRITERIA, MODELS, Fit, fit_mle, fit_or_select
 from rlopt.theory.grid import Nodes
 from rlopt.theory.learned import Mixture, solve_learned
 from rlopt.theory.posterior import Draw, posterior
@@ -38,7 +39,7 @@ class ParametricMLE(LearnedHarvest):
         fitted: what it has fitted, or None.
 
     Raises:
-        ValueError: an unknown model, no fishery of one stock, or too few observations.
+        TypeError, ValueError: an unknown model, no fishery of one stock, or too few observations.
     """
 
     name = "parametric_mle"
@@ -46,7 +47,7 @@ class ParametricMLE(LearnedHarvest):
     def __init__(
         self, env: Any, *, model: str = "aic", seed: int | None = None, observations: int = 40
     ) -> None:
-        known("model", model, (*CRITERIA, *MODELS))
+        known(self.name, "model", model, (*CRITERIA, *MODELS))
         super().__init__(env, seed=seed, observations=observations, model=model)
         self.fitted: Fit | None = None
 
@@ -70,7 +71,8 @@ class ParametricBayes(LearnedHarvest):
         drawn: the maps with their noise, or None.
 
     Raises:
-        ValueError: an unknown model, no fishery of one stock, no draws, or too few observations.
+        TypeError, ValueError: an unknown model, no fishery of one stock, no draws, or too few
+            observations.
     """
 
     name = "parametric_bayes"
@@ -84,10 +86,9 @@ class ParametricBayes(LearnedHarvest):
         seed: int | None = None,
         observations: int = 40,
     ) -> None:
-        known("model", model, MODELS)
-        if isinstance(draws, bool) or draws != int(draws) or draws < 1:
-            raise ValueError(f"{self.name}: draws must be a whole number >= 1, got {draws!r}")
-        super().__init__(env, seed=seed, observations=observations, model=model, draws=int(draws))
+        known(self.name, "model", model, MODELS)
+        draws = whole(self.name, "draws", draws, 1)
+        super().__init__(env, seed=seed, observations=observations, model=model, draws=draws)
         self.drawn: list[Draw] | None = None
 
     def law(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Mixture:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 
-from rlopt.theory.checks import known
+from rlopt.theory.checks import only_known
 
 if TYPE_CHECKING:
     from rlopt.envs.core import FuncEnv
@@ -48,7 +48,7 @@ def make_func(func: str, **kwargs: Any) -> FuncEnv:
     module, name = func.split(":")
     constructor = getattr(import_module(module), name)
     if is_dataclass(constructor):  # functions check theirs, which depend on the others
-        known(name, kwargs, (field.name for field in fields(constructor)))
+        only_known(name, kwargs, (field.name for field in fields(constructor)))
     made: FuncEnv = constructor(**kwargs)
     return made
 

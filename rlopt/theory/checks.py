@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 from math import isfinite
-from numbers import Real
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
 
 
 def finite(owner: str, name: str, value: object) -> float:
@@ -53,7 +56,43 @@ def fraction(owner: str, name: str, value: object) -> float:
     return number
 
 
-def known(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
+def whole(owner: str, name: str, value: object, least: int) -> int:
+    """The value as an int >= least; 5.0 will do. Errors as in `finite`."""
+    real = finite(owner, name, value)
+    if not real.is_integer() or real < least:
+        raise ValueError(f"{owner}: {name} must be a whole number >= {least}, got {value!r}")
+    return int(value) if isinstance(value, Integral) else int(real)  # a float rounds large ones
+
+
+def known(owner: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """The value itself, if it is among those allowed.
+
+    Raises:
+        ValueError: it is not; the closest one is offered.
+    """
+    if not isinstance(value, str) or value not in allowed:
+        near = get_close_matches(str(value), allowed, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{owner}: {name} must be one of {allowed}, got {value!r}{hint}")
+    return value
+
+
+def numbers(owner: str, name: str, value: Any) -> np.ndarray:
+    """The value as an array of float64, of any shape.
+
+    Raises:
+        ValueError: texts, ragged lists, or whatever else holds no real numbers.
+    """
+    try:
+        given = np.asarray(value)
+        if given.dtype.kind not in "iufO":
+            raise TypeError(given.dtype)
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{owner}: {name} must be real numbers, got {value!r}") from error
+
+
+def only_known(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
     """Refuse keyword arguments that the owner does not take.
 
     Raises:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg, optimize, sparse
 
-from rlopt.theory.checks import finite
+from rlopt.theory.checks import finite, whole
 from rlopt.theory.grid import Grid, Nodes
 from rlopt.theory.harvest import HarvestProblem, Kernel
 from rlopt.theory.played import Escapement, Move, Plan, Played
@@ -320,11 +320,13 @@ def collapse_probability(
     start = np.atleast_1d(np.asarray(x0, dtype=np.float64))
     if not (np.isfinite(start) & (start >= 0.0)).all() or start.ndim != 1:
         raise ValueError(f"x0 must be finite stocks >= 0, a number or (n,), got {x0!r}")
-    if years < 0 or not finite("collapse_probability", "years", years).is_integer():
-        raise ValueError(f"years must be a whole number >= 0, got {years!r}")
+    owner = "collapse_probability"
+    years, nodes = whole(owner, "years", years, 0), whole(owner, "nodes", nodes, 3)
+    threshold = finite(owner, "threshold", threshold)
     if not 0.0 <= threshold < fishery.problem.top:
-        raise ValueError(f"threshold must be in [0, {fishery.problem.top}), got {threshold!r}")
-    years = int(years)
+        raise ValueError(
+            f"{owner}: threshold must be in [0, {fishery.problem.top}), got {threshold!r}"
+        )
     escapement, lost = fishery.memoryless(policy), fishery.problem.extinct_below
     lost = max(threshold, lost) if ever or threshold <= lost else lost
     problem = replace(fishery.problem, extinct_below=lost)

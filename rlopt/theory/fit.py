@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import log, pi, sqrt
 from typing import Any
 
@@ -28,6 +27,7 @@ import numpy as np
 from scipy.ndimage import minimum_filter
 from scipy.optimize import least_squares
 
+from rlopt.theory.checks import known
 from rlopt.theory.families import FAMILIES, Family
 from rlopt.theory.noise import LognormalNoise
 from rlopt.theory.series import checked_pairs
@@ -108,10 +108,10 @@ def fit_mle(x: Any, y: Any, model: str) -> Fit:
         model: "ricker", "allen" or "myers".
 
     Raises:
-        ValueError: an unknown model, or bad data, naming the row (see `positive_pairs`).
+        ValueError: an unknown model, or bad data, naming the row (see `checked_pairs`).
     """
     family = family_of(model)
-    x, y = positive_pairs(x, y)
+    x, y = checked_pairs(x, y)
     unit = float(max(x.max(), y.max()))
     return _estimate(model, family, x, y, unit)
 
@@ -130,9 +130,9 @@ def select(x: Any, y: Any, criterion: str = "aic") -> Fit:
         criterion: "aic" or "bic".
 
     Raises:
-        ValueError: an unknown criterion, or bad data, naming the row (see `positive_pairs`).
+        ValueError: an unknown criterion, or bad data, naming the row (see `checked_pairs`).
     """
-    known("criterion", criterion, CRITERIA)
+    known("select", "criterion", criterion, CRITERIA)
     return best_of(fit_all(x, y), criterion)
 
 
@@ -147,7 +147,7 @@ def fit_or_select(x: Any, y: Any, choice: str) -> Fit:
     Raises:
         ValueError: the choice is neither, or bad data.
     """
-    known("model", choice, (*CRITERIA, *MODELS))
+    known("fit_or_select", "model", choice, (*CRITERIA, *MODELS))
     return select(x, y, choice) if choice in CRITERIA else fit_mle(x, y, choice)
 
 
@@ -157,36 +157,7 @@ def family_of(model: str) -> Family:
     Raises:
         ValueError: an unknown name; the closest one is offered.
     """
-    return FAMILIES[known("model", model, MODELS)]
-
-
-def positive_pairs(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-    """`checked_pairs`, which moreover refuses escapements of 0.
-
-    Raises:
-        ValueError: as there, naming the row and the reason; and growth out of nothing.
-    """
-    x, y = checked_pairs(x, y)
-    if not (x > 0.0).all():
-        row = int(np.argmin(x))
-        raise ValueError(
-            f"nothing grows from an escapement of 0, but row {row} has the next stock {y[row]:g}; "
-            "leave such rows out"
-        )
-    return x, y
-
-
-def known(name: str, value: str, allowed: tuple[str, ...]) -> str:
-    """The value itself, if it is among those allowed.
-
-    Raises:
-        ValueError: it is not; the closest one is offered.
-    """
-    if value not in allowed:
-        near = get_close_matches(str(value), allowed, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be one of {allowed}, got {value!r}{hint}")
-    return value
+    return FAMILIES[known("growth maps", "model", model, MODELS)]
 
 
 def _estimate(model: str, family: Family, x: np.ndarray, y: np.ndarray, unit: float) -> Fit:

@@ -119,8 +119,9 @@ class Mixture:
 class LearnedProblem(HarvestProblem):
     """A HarvestProblem whose growth and noise are one learnt law.
 
-    The population is closed and what is learnt says nothing of a handful of fish: next to nothing
-    does not recover, so that V is linear near 0.
+    The population is closed, and what is learnt says nothing of a handful of fish: V is taken as
+    linear near 0. From more than nothing a law may still grow back: additive noise that is clipped
+    at 0 has a positive mean there (`rlopt.agents.gpdp`).
     """
 
     @cached_property

@@ -34,8 +34,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlopt.theory.families import LEAST_RATE, REACH, Family
-from rlopt.theory.fit import family_of, positive_pairs, profile
+from rlopt.theory.fit import family_of, profile
 from rlopt.theory.noise import LognormalNoise
+from rlopt.theory.series import checked_pairs
 from rlopt.theory.stock import Growth
 
 WIDTH = 1000.0  # T
@@ -91,7 +92,7 @@ def posterior(x: Any, y: Any, model: str) -> Posterior:
         ValueError: an unknown model, or bad data, naming the row.
     """
     family = family_of(model)
-    x, y = positive_pairs(x, y)
+    x, y = checked_pairs(x, y)
     unit = float(max(x.max(), y.max()))
     kind = LinearPosterior if family.columns else ShapePosterior
     return kind(model, family, unit, x / unit, y / unit)

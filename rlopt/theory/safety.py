@@ -5,7 +5,8 @@ lam for that (notes, section 6; a Lagrangian over the exact dynamic programme):
 
     max over policies of  V - lam P,    V = E sum_t gamma^t h_t,    P = P(collapse within T years).
 
-For every lam >= 0, max (V - lam P) + lam eps bounds V of any policy with P <= eps, random or not.
+For every lam >= 0, max (V - lam P) + lam eps bounds V of any policy with P <= eps, random or not:
+of the stock on the grid, that is, and of the true one up to the error of the grid.
 The least such bound is attained by a lottery between two policies, one on either side of eps, whose
 Lagrangians agree; `safe_harvest` finds both, by cutting planes, and returns the safer one.
 """
@@ -14,12 +15,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, floor, log10
 from typing import NamedTuple
 
 import numpy as np
 
 from rlopt.theory.charged import ChargedProgramme, Policies
-from rlopt.theory.checks import finite, fraction, nonnegative, positive
+from rlopt.theory.checks import fraction, nonnegative, positive, whole
 from rlopt.theory.dp import NODES, HarvestProblem, HarvestSolution, solve_on_grid
 from rlopt.theory.grid import SPAN, Grid
 
@@ -54,7 +56,8 @@ class SafeHarvest:
         multiplier: price lam of a collapse [biomass], the slope of the trade-off at eps.
         value: expected discounted catch of this policy from x0 [biomass].
         probability: of a collapse within the years of the promise, of this policy from x0.
-        dual_bound: no policy with P <= eps is worth more [biomass].
+        dual_bound: no policy with P <= eps is worth more on this grid [biomass]; of the true stock
+            it holds up to the error of the grid, and more nodes tighten it.
     """
 
     free: HarvestSolution
@@ -66,7 +69,11 @@ class SafeHarvest:
     dual_bound: float
 
     def escapement(self, x: np.ndarray, year: int | np.ndarray = 0) -> np.ndarray:
-        """Stocks (n,) in a year (or years (n,)) -> escapements (n,) [biomass]."""
+        """Stocks (n,) in a year (or years (n,)) -> escapements (n,) [biomass].
+
+        A finite horizon makes them depend on the year: to evaluate them exactly there, pass the
+        agent `safe_harvest`, which sees the year, not this function.
+        """
         free, charged = self.free.escapement(x, year), self.charged.escapement(x, year)
         # At the threshold itself, where nature never stops, the limit from above: what solvers on a
         # grid with a node there (up to rounding) make of a stock that has not collapsed.
@@ -120,9 +127,16 @@ def safe_harvest(
         raise ValueError(
             f"safe_harvest: eps={eps:g} cannot be attained: whatever is caught, the stock falls "
             f"to {threshold:g} or below within {years} years with a probability of at least "
-            f"{least.probability[0]:.3g}"
+            f"{least.probability[0]:.3g}; take eps >= {_above(least.probability[0])}, fewer years "
+            "or a lower threshold"
         )
     return _search(programme, least, bold, eps)
+
+
+def _above(probability: float) -> str:
+    """Three digits, rounded up: an eps that can be attained."""
+    step = 10.0 ** (floor(log10(probability)) - 2)
+    return f"{min(ceil(probability / step) * step, 1.0):.3g}"
 
 
 def trade_off(
@@ -199,9 +213,9 @@ def _programme(
     x0 = nonnegative(owner, "x0", x0)
     threshold = positive(owner, "threshold", threshold)
     longest = np.inf if problem.horizon is None else problem.horizon
-    whole = finite(owner, "years", years).is_integer()
-    if not (whole and 1 <= years <= longest):
-        raise ValueError(f"{owner}: years must be whole, in [1, {longest}], got {years!r}")
+    years, nodes = whole(owner, "years", years, 1), whole(owner, "nodes", nodes, 3)
+    if years > longest:
+        raise ValueError(f"{owner}: years must be at most the horizon, {longest}, got {years}")
     cut = problem.extinct_below
     if not cut <= threshold < problem.knee:
         raise ValueError(
@@ -223,4 +237,4 @@ def _programme(
             f"{owner}: threshold {threshold:g} needs a finer grid, nodes > "
             f"{SPAN * problem.knee / (threshold - cut):.0f}, got {nodes}"
         )
-    return ChargedProgramme(solve_on_grid(problem, grid), x0, threshold, edge, int(years))
+    return ChargedProgramme(solve_on_grid(problem, grid), x0, threshold, edge, years)

@@ -14,13 +14,13 @@ def checked_pairs(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     """Escapements and the stocks that grew from them, as float64 arrays (n,).
 
     Args:
-        x: escapements (n,) [biomass], >= 0.
+        x: escapements (n,) [biomass], > 0.
         y: next stocks (n,) [biomass], >= 0.
 
     Raises:
         ValueError: naming the row (0-based) and the reason: NaN, infinite or negative values,
-            fewer than 5 rows, lengths that differ, a constant series, or a collapsed one (a next
-            stock below 1 % of the largest).
+            fewer than 5 rows, lengths that differ, a constant series, a collapsed one (a next
+            stock below 1 % of the largest), or growth from an escapement of 0.
     """
     x, y = _column("x (escapements)", x), _column("y (next stocks)", y)
     if len(x) != len(y):
@@ -38,6 +38,12 @@ def checked_pairs(x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"the series has collapsed: the next stock {y[row]:g} in row {row} is below "
             f"{COLLAPSED:.0%} of the largest, {y.max():g}; end the series before that"
+        )
+    row = int(np.argmin(x))
+    if x[row] == 0.0:
+        raise ValueError(
+            f"nothing grows from an escapement of 0, but row {row} has the next stock {y[row]:g}; "
+            "leave such rows out"
         )
     return x, y
 

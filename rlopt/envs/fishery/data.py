@@ -6,6 +6,7 @@ biomass - catch, grows into the biomass of the next row.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -15,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlopt.envs.fishery.env import Fishery
-from rlopt.theory.fit import CRITERIA, MODELS, Fit, best_of, fit_all, known
+from rlopt.theory.checks import known
+from rlopt.theory.fit import CRITERIA, MODELS, Fit, best_of, fit_all
 from rlopt.theory.posterior import Draw, posterior
 from rlopt.theory.series import COLLAPSED, FEWEST, checked_pairs
 
@@ -77,7 +79,7 @@ class StockAssessment:
         Raises:
             ValueError: none of these.
         """
-        known("model", model, (*CRITERIA, *MODELS))
+        known("StockAssessment", "model", model, (*CRITERIA, *MODELS))
         return best_of(self.fits, model) if model in CRITERIA else self.fits[model]
 
     def table(self) -> list[dict[str, Any]]:
@@ -150,8 +152,19 @@ class StockAssessment:
         Args:
             model: as in `fit`.
             **kwargs: of `Fishery` (gamma, horizon, action, ...); x0 is the last biomass otherwise.
+
+        Warns:
+            UserWarning: the fit has parameters at the edge of what is allowed (`Fit.edges`).
         """
         fit = self.fit(model)
+        if fit.edges:
+            warnings.warn(
+                f"the {fit.model} fit is at the edge of what is allowed in "
+                f"{', '.join(fit.edges)}: the data ask for something that is no such map, so do "
+                "not trust what is optimal for it",
+                UserWarning,
+                stacklevel=2,
+            )
         return Fishery(
             **{"growth": fit.growth, "noise": fit.noise, "x0": float(self.biomass[-1]), **kwargs}
         )
@@ -178,6 +191,7 @@ def fit_series(df: Any) -> StockAssessment:
             across the gap is left out.
 
     Raises:
+        TypeError: not a table.
         ValueError: naming the row (0-based, with its year) and the reason: missing columns; years
             that do not rise or are not whole; NaN, infinite or negative entries; a catch that
             leaves nothing; fewer than 5 pairs; a constant or a collapsed series.
@@ -192,13 +206,16 @@ def fit_series(df: Any) -> StockAssessment:
             f"{len(year)} rows"
         )
     _check_collapse(year, biomass, rows)
+    _check_constant(year, biomass, catch, rows)
     x, y = checked_pairs((biomass - catch)[rows], biomass[rows + 1])
     return StockAssessment(year.astype(int), biomass, catch, rows, fit_all(x, y))
 
 
 def _columns(df: Any) -> list[np.ndarray]:
     """Year, biomass and catch as float64, (n,) each."""
-    given = [str(name) for name in df.keys()]  # noqa: SIM118 - a DataFrame's keys are its columns
+    if not isinstance(df, Mapping) and not hasattr(df, "columns"):
+        raise TypeError(f"a DataFrame or a dict of columns is needed, got {type(df).__name__}")
+    given = [str(name) for name in df]
     missing = [name for name in COLUMNS if name not in given]
     if missing:
         near = [close[0] for name in missing if (close := get_close_matches(name, given, 1, 0.5))]
@@ -209,6 +226,9 @@ def _columns(df: Any) -> list[np.ndarray]:
         )
     columns = []
     for name in COLUMNS:
+        if np.asarray(df[name]).dtype.kind in "mM":
+            hint = f"; use df.{name}.dt.year" if name == "year" else ""
+            raise ValueError(f"column {name!r} must hold numbers, got dates{hint}")
         try:
             columns.append(np.asarray(df[name], dtype=np.float64))
         except (TypeError, ValueError) as error:
@@ -261,6 +281,22 @@ def _check_collapse(year: np.ndarray, biomass: np.ndarray, rows: np.ndarray) -> 
             f"the series has collapsed in row {row} (year {year[row]:g}): biomass "
             f"{biomass[row]:g} is below {COLLAPSED:.0%} of the largest, {largest:g}; end it there"
         )
+
+
+def _check_constant(
+    year: np.ndarray, biomass: np.ndarray, catch: np.ndarray, rows: np.ndarray
+) -> None:
+    """As `_check_collapse`."""
+    for name, values, at in (
+        ("biomass", biomass, rows + 1),
+        ("the escapement, biomass - catch,", biomass - catch, rows),
+    ):
+        first, last = at[0], at[-1]
+        if (values[at] == values[first]).all():
+            raise ValueError(
+                f"{name} is constant: {values[first]:g} in all of the rows {first} to {last} "
+                f"(years {year[first]:g} to {year[last]:g}), which says nothing of growth"
+            )
 
 
 def _tipping_point(fit: Fit | Draw) -> float:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from rlopt.envs.fishery.env import Fishery
-from rlopt.theory.checks import known, nonnegative
+from rlopt.theory.checks import nonnegative, only_known
 from rlopt.theory.stock import (
     Allen,
     BevertonHolt,
@@ -71,7 +71,7 @@ def _from_flat(growth: type[Growth], x0: float, **defaults: float) -> Callable[.
     allowed: dict[str, Any] = {**defaults, "x0": x0, **OF_NOISE, **OF_FISHERY}
 
     def fishery(**kwargs: Any) -> Fishery:
-        known(f"{growth.__name__}Fishery", kwargs, allowed)
+        only_known(f"{growth.__name__}Fishery", kwargs, allowed)
         given = allowed | kwargs
         errors = {
             kind: _error(f"{kind}_sigma", given) for kind in ("implementation", "observation")

@@ -13,7 +13,7 @@ from gymnasium.spaces import Box
 from rlopt.envs.core import Array, FuncEnv, Info, NoiseSpec, cached
 from rlopt.envs.fishery.env import NEVER, Fishery
 from rlopt.theory.arrays import at_least, clamp, namespace
-from rlopt.theory.checks import known, nonnegative, positive
+from rlopt.theory.checks import nonnegative, only_known, positive
 from rlopt.theory.stock import Deterministic, May, Noise, NormalNoise
 
 if TYPE_CHECKING:
@@ -311,7 +311,7 @@ def one_species(**parameters: Any) -> Fishery:
         TypeError: a parameter that one species does not have.
         ValueError: naming the parameter, its value and what is allowed.
     """
-    known("ThreeSpecies: model 1", parameters, ONE_SPECIES)
+    only_known("ThreeSpecies: model 1", parameters, ONE_SPECIES)
     given: dict[str, Any] = ONE_SPECIES | parameters
     for name in ("rx", "Kx", "c"):
         given[name] = positive("ThreeSpecies", name, given[name])
