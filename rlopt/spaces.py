@@ -1,0 +1,263 @@
+"""Convex action sets: Gymnasium Boxes that know how to project onto the set inside them.
+
+Projections are batched over leading axes, Euclidean, or in the metric of a positive definite H:
+
+    project(y, metric=H) = argmin over x in X of (x - y)' H (x - y).
+
+The Box is the smallest one around the set; actions are float64, since float32 costs 1e-7 a step.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from rlopt.theory.checks import positive, whole
+
+TOLERANCE = 1e-9  # relative; how far outside a point may lie and still be contained
+ROUNDING = 1e-14  # relative; where iterations stop
+NEWTON_STEPS = 60
+GRADIENT_STEPS = 20_000
+
+
+class ConvexSet(Box):
+    """Base of the sets; subclasses define `diameter`, `_euclidean` and `sample`.
+
+    Args:
+        low: smallest coordinates, (d,).
+        high: largest coordinates, (d,).
+        seed: of `sample`.
+    """
+
+    def __init__(self, low: np.ndarray, high: np.ndarray, seed: int | None = None) -> None:
+        super().__init__(low, high, dtype=np.float64, seed=seed)
+
+    @property
+    def dimension(self) -> int:
+        """Number of coordinates, d."""
+        return int(self.low.size)
+
+    @property
+    @abstractmethod
+    def diameter(self) -> float:
+        """Largest distance between two points of the set."""
+
+    @abstractmethod
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        """The nearest points, (..., d) -> (..., d)."""
+
+    def project(self, x: Any, metric: Any = None) -> np.ndarray:
+        """The nearest points of the set.
+
+        Args:
+            x: (..., d) points, finite.
+            metric: None (Euclidean), or H, (d, d) or (..., d, d), symmetric positive definite.
+
+        Returns:
+            (..., d) points of the set.
+
+        Raises:
+            ValueError: points that are not finite or of another dimension, or a metric that is not
+                symmetric positive definite.
+        """
+        y = np.asarray(x, dtype=np.float64)
+        if y.shape[-1:] != self.shape:
+            raise ValueError(
+                f"{self}: points must be of shape (..., {self.dimension}), got {y.shape}"
+            )
+        if not np.isfinite(y).all():
+            raise ValueError(f"{self}: points must be finite, got {y[~np.isfinite(y)][0]}")
+        if metric is None:
+            return self._euclidean(y)
+        return self._mahalanobis(y, *_spectrum(metric, self.dimension, y.shape[:-1]))
+
+    def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        """Accelerated projected gradient with restarts, batched (O'Donoghue and Candes 2015).
+
+        Args:
+            y: (..., d) points.
+            scales: (..., d) eigenvalues of H, ascending.
+            axes: (..., d, d), its eigenvectors as columns.
+        """
+        matrix = (axes * scales[..., None, :]) @ np.swapaxes(axes, -1, -2)
+        step = 1.0 / scales[..., -1:]
+        x = ahead = self._euclidean(y)
+        momentum = np.ones((*y.shape[:-1], 1))
+        size = 1.0 + np.abs(y).max()
+        for _ in range(GRADIENT_STEPS):
+            gradient = np.einsum("...ij,...j->...i", matrix, ahead - y)
+            new = self._euclidean(ahead - step * gradient)
+            if np.abs(new - ahead).max() <= ROUNDING * size:
+                return new
+            back = ((ahead - new) * (new - x)).sum(axis=-1, keepdims=True) > 0.0
+            following = np.where(back, 1.0, 0.5 + np.sqrt(0.25 + momentum**2))
+            pull = np.where(back, 0.0, (momentum - 1.0) / following)
+            x, ahead, momentum = new, new + pull * (new - x), following
+        raise ArithmeticError(
+            f"{self}: projection did not converge in {GRADIENT_STEPS} steps: the metric's "
+            f"condition number is {(scales[..., -1] / scales[..., 0]).max():.3g}"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and repr(self) == repr(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as Box
+
+
+class Ball(ConvexSet):
+    """{x in R^d: |x| <= radius}.
+
+    Args:
+        d: dimension, >= 1.
+        radius: > 0.
+        seed: of `sample`.
+
+    >>> Ball(2).project([3.0, 4.0]).round(12).tolist()
+    [0.6, 0.8]
+    """
+
+    def __init__(self, d: int, radius: float = 1.0, seed: int | None = None) -> None:
+        d, self.radius = whole("Ball", "d", d, 1), positive("Ball", "radius", radius)
+        edge = np.full(d, self.radius)
+        super().__init__(-edge, edge, seed)
+
+    @property
+    def diameter(self) -> float:
+        """Twice the radius."""
+        return 2.0 * self.radius
+
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        norm = np.linalg.norm(y, axis=-1, keepdims=True)
+        return y * np.minimum(1.0, self.radius / np.maximum(norm, 1e-300))
+
+    def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        """The secular equation: in the eigenbasis x_i = w_i y_i / (w_i + mu) with |x| = radius.
+
+        Newton's method for 1 / |x(mu)| = 1 / radius rises to the root from mu = 0.
+        """
+        there = np.einsum("...ji,...j->...i", axes, y)
+        mu = np.zeros((*y.shape[:-1], 1))
+        for _ in range(NEWTON_STEPS):
+            x = there * scales / (scales + mu)
+            squared = (x * x).sum(axis=-1, keepdims=True)
+            excess = np.sqrt(squared) / self.radius - 1.0
+            if excess.max() <= ROUNDING:
+                break
+            slope = (x * x / (scales + mu)).sum(axis=-1, keepdims=True)
+            mu = mu + np.maximum(excess, 0.0) * squared / np.maximum(slope, 1e-300)
+        inside = np.einsum("...ij,...j->...i", axes, x)
+        outside = np.linalg.norm(y, axis=-1, keepdims=True) > self.radius
+        return np.where(outside, self._euclidean(inside), y)
+
+    def sample(self, mask: Any = None, probability: Any = None) -> np.ndarray:
+        """A uniform point of the ball."""
+        _no_mask(mask, probability)
+        direction = self.np_random.standard_normal(self.shape)
+        length = self.radius * self.np_random.random() ** (1.0 / self.dimension)
+        return direction * (length / np.linalg.norm(direction))
+
+    def contains(self, x: Any) -> bool:
+        """Whether x is a point of the ball, up to a relative 1e-9."""
+        return super().contains(x) and bool(np.linalg.norm(x) <= self.radius * (1.0 + TOLERANCE))
+
+    def __repr__(self) -> str:
+        return f"Ball({self.dimension}, radius={self.radius!r})"
+
+
+class Simplex(ConvexSet):
+    """{x in R^d: x >= 0, sum x = 1}.
+
+    Args:
+        d: dimension, >= 1.
+        seed: of `sample`.
+
+    >>> Simplex(3).project([0.5, -0.2, 0.9]).round(12).tolist()
+    [0.3, 0.0, 0.7]
+    """
+
+    def __init__(self, d: int, seed: int | None = None) -> None:
+        d = whole("Simplex", "d", d, 1)
+        super().__init__(np.zeros(d), np.ones(d), seed)
+
+    @property
+    def diameter(self) -> float:
+        """The distance of two corners; 0 for a single point."""
+        return float(np.sqrt(2.0)) if self.dimension > 1 else 0.0
+
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        """Sorting gives the threshold t of max(y - t, 0) (Held, Wolfe and Crowder 1974)."""
+        shifted = y - y.max(axis=-1, keepdims=True)  # huge entries would cost the digits of sums
+        descending = -np.sort(-shifted, axis=-1)
+        threshold = (np.cumsum(descending, axis=-1) - 1.0) / np.arange(1, self.dimension + 1)
+        last = (descending > threshold).sum(axis=-1, keepdims=True) - 1
+        return np.maximum(shifted - np.take_along_axis(threshold, last, axis=-1), 0.0)
+
+    def sample(self, mask: Any = None, probability: Any = None) -> np.ndarray:
+        """A uniform point of the simplex."""
+        _no_mask(mask, probability)
+        return self.np_random.dirichlet(np.ones(self.dimension))
+
+    def contains(self, x: Any) -> bool:
+        """Whether x is a point of the simplex, its sum up to 1e-9."""
+        return super().contains(x) and bool(abs(np.sum(x) - 1.0) <= TOLERANCE)
+
+    def __repr__(self) -> str:
+        return f"Simplex({self.dimension})"
+
+
+class BoxSet(ConvexSet):
+    """{x in R^d: low <= x <= high}.
+
+    Args:
+        low: (d,), finite.
+        high: (d,), finite, >= low.
+        seed: of `sample`.
+
+    Raises:
+        ValueError: bounds that are not finite, not ordered or not of one shape (d,).
+    """
+
+    def __init__(self, low: Any, high: Any, seed: int | None = None) -> None:
+        least, most = (np.asarray(bound, dtype=np.float64) for bound in (low, high))
+        if least.ndim != 1 or least.shape != most.shape or not least.size:
+            raise ValueError(f"BoxSet: low and high must be of one shape (d,), got {low}, {high}")
+        if not (np.isfinite([least, most]).all() and (least <= most).all()):
+            raise ValueError(f"BoxSet: needs finite low <= high, got {low}, {high}")
+        super().__init__(least, most, seed)
+
+    @property
+    def diameter(self) -> float:
+        """The length of the diagonal."""
+        return float(np.linalg.norm(self.high - self.low))
+
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        return np.clip(y, self.low, self.high)
+
+    def __repr__(self) -> str:
+        return f"BoxSet({self.low.tolist()}, {self.high.tolist()})"
+
+
+def _spectrum(metric: Any, d: int, batch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues (..., d) and eigenvectors (..., d, d) of a metric."""
+    matrix = np.asarray(metric, dtype=np.float64)
+    try:
+        matrix = np.broadcast_to(matrix, (*batch, d, d))
+    except ValueError:
+        raise ValueError(
+            f"metric must be of shape ({d}, {d}) or {(*batch, d, d)}, got {matrix.shape}"
+        ) from None
+    size = np.abs(matrix).max(initial=0.0)
+    if not np.isfinite(size) or np.abs(matrix - np.swapaxes(matrix, -1, -2)).max() > 1e-9 * size:
+        raise ValueError("metric must be finite and symmetric")
+    scales, axes = np.linalg.eigh(matrix)
+    if not scales.min() > 0.0:
+        raise ValueError(f"metric must be positive definite, got an eigenvalue {scales.min():.3g}")
+    return scales, axes
+
+
+def _no_mask(mask: Any, probability: Any) -> None:
+    if mask is not None or probability is not None:
+        raise ValueError("sample takes no mask and no probability here")
