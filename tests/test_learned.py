@@ -269,8 +269,8 @@ def test_observations_are_those_of_the_environment(
             return found
 
     monkeypatch.setattr(learned, "FuncGymEnv", Spied)
-    x, y = explore(fishery, 60, 40, seed=3)
-    assert len(x) == len(y) == 40 and 40 <= len(rows) <= 60
+    x, y, steps = explore(fishery, 60, 40, seed=3)
+    assert len(x) == len(y) == 40 and 40 <= len(rows) == steps <= 60
     kept = [row for row in rows if row[1] in set(y)]
     np.testing.assert_array_equal(np.array(kept)[:, 0], x)
     again = explore(fishery, 60, 40, seed=3)
@@ -280,7 +280,7 @@ def test_observations_are_those_of_the_environment(
 
 def test_the_exploratory_rule_spares_the_stock() -> None:
     """First nothing is caught, then a little, and never below .75 of what was seen."""
-    x, y = explore(ALLEN, 100, 40, seed=0)
+    x, y, _ = explore(ALLEN, 100, 40, seed=0)
     assert x[0] == 10.0
     np.testing.assert_allclose(x[1:16], y[:15], rtol=1e-6)
     reference = np.median(np.r_[10.0, y][8:16])
@@ -298,14 +298,18 @@ def test_a_collapse_is_no_observation() -> None:
     fishery = Fishery(
         growth=Allen(1.0, 4.0, 1.0), noise=LognormalNoise(0.9), x0=3.0, extinct_below=1.5
     )
-    x, y = explore(fishery, 200, 60, seed=0)
+    x, y, _ = explore(fishery, 200, 60, seed=0)
     assert len(x) == 60 and (y > 1.5).all()
     starts = np.isclose(x, 3.0, rtol=1e-6)
     assert starts.sum() > 3
     assert len(explore(fishery, 20, 60, seed=0)[0]) < 20
     doomed = Fishery(growth=Allen(), noise=LognormalNoise(0.01), x0=4.0)  # never ends by itself
-    x, y = explore(doomed, 200, 150, seed=0)
+    x, y, _ = explore(doomed, 200, 150, seed=0)
     assert y.min() >= 0.01 * y.max() and np.isclose(x, 4.0, rtol=1e-6).sum() > 3
+
+
+def test_learning_tells_how_many_years_it_took() -> None:
+    assert Knowing(ALLEN, seed=0, observations=10).learn(1000).num_timesteps == 10
 
 
 def test_before_learning_all_is_left() -> None:

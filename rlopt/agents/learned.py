@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class LearnedHarvest(Rule):
 
     Attributes:
         x, y: the pairs that it has learnt from, (n,) each, or None.
+        num_timesteps: years that `learn` spent in the environment.
         solution: of the programme under the law, or None.
 
     Raises:
@@ -64,6 +65,7 @@ class LearnedHarvest(Rule):
         drawn = np.random.SeedSequence().generate_state(1)[0] if seed is None else seed
         self.seed = whole(self.name, "seed", drawn, 0)
         self.settings = settings
+        self.num_timesteps = 0
         self.x: np.ndarray | None = None
         self.y: np.ndarray | None = None
         self.solution: HarvestSolution | None = None
@@ -114,7 +116,9 @@ class LearnedHarvest(Rule):
         Raises:
             ValueError: fewer than 5 pairs came of it.
         """
-        return self.fit(*explore(self.func, total_timesteps, self.observations, self.seed))
+        seen = explore(self.func, total_timesteps, self.observations, self.seed)
+        self.num_timesteps = seen.steps
+        return self.fit(seen.x, seen.y)
 
     def escapement(self, stock: Any, year: int | np.ndarray = 0) -> np.ndarray:
         """Stocks (n,) -> escapements (n,) [biomass] in that year of a finite horizon."""
@@ -176,7 +180,15 @@ MOST = 0.2  # largest exploitation fraction afterwards
 KEEP = 0.75  # of the stock that the closed seasons led to: never less is left
 
 
-def explore(func: Any, steps: int, observations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+class Explored(NamedTuple):
+    """What exploration has seen: escapements and next stocks, (n,) each [biomass], in `steps`."""
+
+    x: np.ndarray
+    y: np.ndarray
+    steps: int
+
+
+def explore(func: Any, steps: int, observations: int, seed: int) -> Explored:
     """Pairs (escapement, next stock) under a rule that spares a stock of which nothing is known.
 
     Four tenths of the observations are closed seasons. The median stock of their later half is the
@@ -189,9 +201,6 @@ def explore(func: Any, steps: int, observations: int, seed: int) -> tuple[np.nda
         steps: years in it, at most.
         observations: pairs, at most.
         seed: of the fishery's noise and of the rule.
-
-    Returns:
-        x, y: (n,) each [biomass].
     """
     env = FuncGymEnv(func, regret=False)
     rng = np.random.default_rng([seed, 0])
@@ -200,9 +209,9 @@ def explore(func: Any, steps: int, observations: int, seed: int) -> tuple[np.nda
     seen: list[float] = []
     x: list[float] = []
     y: list[float] = []
-    for _ in range(steps):
-        if len(x) == observations:
-            break
+    taken = 0
+    while taken < steps and len(x) < observations:
+        taken += 1
         stock, _ = func.stock_and_year(observation[None])
         left = stock
         if len(x) >= closed:
@@ -222,4 +231,4 @@ def explore(func: Any, steps: int, observations: int, seed: int) -> tuple[np.nda
             observation, _ = env.reset()
     escapements, grown_to = np.array(x), np.array(y)
     alive = grown_to >= COLLAPSED * grown_to.max(initial=0.0)
-    return escapements[alive], grown_to[alive]
+    return Explored(escapements[alive], grown_to[alive], taken)

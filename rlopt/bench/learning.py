@@ -67,7 +67,8 @@ def learn(
 
     Returns:
         Mean regret a step while learning, None where the agent does not tell; and the steps
-        taken: an algorithm that learns from whole rollouts ends the one it has begun.
+        taken: an algorithm that learns from whole rollouts ends the one it has begun, and an agent
+        that needs fewer says so in `num_timesteps`.
     """
 
     def judge() -> Evaluation:
@@ -76,7 +77,7 @@ def learn(
     if not isinstance(agent, BaseAlgorithm | DiscretizedAgent):
         curve.append((0, judge()))
         agent.learn(spec.steps)
-        return None, spec.steps
+        return None, getattr(agent, "num_timesteps", spec.steps)
     record = Checkpoints(checkpoints(spec.steps)[:-1], judge, report)
     agent.learn(spec.steps, callback=record)
     curve.extend(record.curve)
