@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -21,7 +20,7 @@ from rlopt.theory.age import (
     Recruitment,
 )
 from rlopt.theory.arrays import clamp, namespace, power
-from rlopt.theory.checks import nonnegative
+from rlopt.theory.checks import known, nonnegative
 
 if TYPE_CHECKING:
     from rlopt.envs.core import Oracle
@@ -146,13 +145,7 @@ class AgeStructured(FuncEnv):
     def __post_init__(self) -> None:
         choices = {"utility": tuple(UNITS), "recruitment": tuple(LAWS), "timing": TIMINGS}
         for name, allowed in choices.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) or value not in allowed:
-                near = get_close_matches(str(value), allowed, 1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(
-                    f"AgeStructured: {name} must be one of {allowed}, got {value!r}{hint}"
-                )
+            known("AgeStructured", name, getattr(self, name), allowed)
         noise = nonnegative("AgeStructured", "obs_noise", self.obs_noise)
         object.__setattr__(self, "obs_noise", noise)
         for name, most in (("horizon", np.inf), ("observations", 2)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -16,7 +15,7 @@ from rlopt.envs.core import Agent, Array, FuncEnv, Info, NoiseSpec, PolicyPictur
 from rlopt.envs.fishery.env import Fishery
 from rlopt.envs.fishery.ids import beverton_holt_fishery, logistic_fishery, may_fishery
 from rlopt.theory.arrays import clamp, namespace
-from rlopt.theory.checks import finite, nonnegative
+from rlopt.theory.checks import finite, known, nonnegative
 from rlopt.theory.stock import Growth, May
 
 if TYPE_CHECKING:
@@ -101,13 +100,7 @@ class Drifting(FuncEnv):
 
     def __post_init__(self) -> None:
         _check_fishery(self.fishery)
-        allowed = self.fishery.growth.varying
-        if self.parameter not in allowed:
-            near = get_close_matches(str(self.parameter), allowed, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"Drifting: parameter must be one of {allowed}, got {self.parameter!r}{hint}"
-            )
+        known("Drifting", "parameter", self.parameter, self.fishery.growth.varying)
         object.__setattr__(self, "rate", finite("Drifting", "rate", self.rate))
         object.__setattr__(self, "spread", nonnegative("Drifting", "spread", self.spread))
         if self.uncertain not in UNCERTAIN:
@@ -368,11 +361,7 @@ def drifting_fishery(
         ValueError: an unknown model, or as `Drifting`.
         TypeError: an argument that the model's fishery does not have.
     """
-    if not isinstance(model, str) or model not in PRESETS:
-        near = get_close_matches(str(model), PRESETS, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"model must be one of {tuple(PRESETS)}, got {model!r}{hint}")
-    make, defaults, drifts, drift = PRESETS[model]
+    make, defaults, drifts, drift = PRESETS[known("Drifting", "model", model, tuple(PRESETS))]
     return Drifting(
         fishery=make(**(defaults | {"horizon": horizon} | fishery)),
         parameter=drifts if parameter is None else parameter,

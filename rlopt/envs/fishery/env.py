@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -13,7 +12,7 @@ from gymnasium.spaces import Box
 
 from rlopt.envs.core import Agent, Array, FuncEnv, Info, NoiseSpec, PolicyPicture, cached
 from rlopt.theory.arrays import clamp, namespace
-from rlopt.theory.checks import nonnegative, positive
+from rlopt.theory.checks import known, nonnegative, positive
 from rlopt.theory.stock import Growth, Noise, ReferencePoints
 
 if TYPE_CHECKING:
@@ -138,10 +137,7 @@ class Fishery(FuncEnv):
                 "give a finite horizon"
             )
         _check_horizon(self.horizon)
-        if self.action not in ACTIONS:
-            near = get_close_matches(str(self.action), ACTIONS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"Fishery: action must be one of {ACTIONS}, got {self.action!r}{hint}")
+        known("Fishery", "action", self.action, ACTIONS)
         if not self.extinct_below < self.x0:
             raise ValueError(
                 f"Fishery: extinct_below must be below x0 = {self.x0}, got {self.extinct_below}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from difflib import get_close_matches
 from typing import Any
 
 from rlopt.envs.fishery.env import Fishery
-from rlopt.theory.checks import nonnegative, only_known
+from rlopt.theory.checks import known, nonnegative, only_known
 from rlopt.theory.stock import (
     Allen,
     BevertonHolt,
@@ -40,10 +39,7 @@ def make_noise(noise: str, sigma: float, mean_one: bool = False) -> Noise:
     Raises:
         ValueError: an unknown name, or mean_one without lognormal noise.
     """
-    if noise not in NOISES:
-        near = get_close_matches(str(noise), NOISES, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"noise must be one of {NOISES}, got {noise!r}{hint}")
+    known("Fishery", "noise", noise, NOISES)
     if noise == "lognormal":
         return LognormalNoise(sigma, mean_one)
     if mean_one:
