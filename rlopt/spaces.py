@@ -24,7 +24,7 @@ GRADIENT_STEPS = 20_000
 
 
 class ConvexSet(Box):
-    """Base of the sets; subclasses define `diameter`, `_euclidean` and `sample`.
+    """Base of the sets; subclasses define `diameter`, `_euclidean` and `_uniform`.
 
     Args:
         low: smallest coordinates, (d,).
@@ -48,6 +48,16 @@ class ConvexSet(Box):
     @abstractmethod
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         """The nearest points, (..., d) -> (..., d)."""
+
+    @abstractmethod
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        """A uniform point, (d,)."""
+
+    def sample(self, mask: Any = None, probability: Any = None) -> np.ndarray:
+        """A uniform point of the set, (d,)."""
+        if mask is not None or probability is not None:
+            raise ValueError("sample takes no mask and no probability here")
+        return self._uniform(self.np_random)
 
     def project(self, x: Any, metric: Any = None) -> np.ndarray:
         """The nearest points of the set.
@@ -73,6 +83,11 @@ class ConvexSet(Box):
         if metric is None:
             return self._euclidean(y)
         return self._mahalanobis(y, *_spectrum(metric, self.dimension, y.shape[:-1]))
+
+    def holds(self, x: np.ndarray) -> np.ndarray:
+        """Which of the points (..., d) belong to the set, up to a relative 1e-9; (...) booleans."""
+        off = np.abs(x - self._euclidean(x)).max(axis=-1)
+        return np.asarray(off <= TOLERANCE * (1.0 + np.abs(x).max(axis=-1)))
 
     def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:
         """Accelerated projected gradient with restarts, batched (O'Donoghue and Candes 2015).
@@ -152,11 +167,9 @@ class Ball(ConvexSet):
         outside = np.linalg.norm(y, axis=-1, keepdims=True) > self.radius
         return np.where(outside, self._euclidean(inside), y)
 
-    def sample(self, mask: Any = None, probability: Any = None) -> np.ndarray:
-        """A uniform point of the ball."""
-        _no_mask(mask, probability)
-        direction = self.np_random.standard_normal(self.shape)
-        length = self.radius * self.np_random.random() ** (1.0 / self.dimension)
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        direction = rng.standard_normal(self.shape)
+        length = self.radius * rng.random() ** (1.0 / self.dimension)
         return direction * (length / np.linalg.norm(direction))
 
     def contains(self, x: Any) -> bool:
@@ -195,10 +208,8 @@ class Simplex(ConvexSet):
         last = (descending > threshold).sum(axis=-1, keepdims=True) - 1
         return np.maximum(shifted - np.take_along_axis(threshold, last, axis=-1), 0.0)
 
-    def sample(self, mask: Any = None, probability: Any = None) -> np.ndarray:
-        """A uniform point of the simplex."""
-        _no_mask(mask, probability)
-        return self.np_random.dirichlet(np.ones(self.dimension))
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.dirichlet(np.ones(self.dimension))
 
     def contains(self, x: Any) -> bool:
         """Whether x is a point of the simplex, its sum up to 1e-9."""
@@ -236,8 +247,54 @@ class BoxSet(ConvexSet):
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         return np.clip(y, self.low, self.high)
 
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        return rng.uniform(self.low, self.high)
+
     def __repr__(self) -> str:
         return f"BoxSet({self.low.tolist()}, {self.high.tolist()})"
+
+
+class Product(ConvexSet):
+    """The Cartesian product of sets: points are the parts' points laid side by side.
+
+    Args:
+        *parts: one or more sets.
+        seed: of `sample`.
+
+    >>> Product(Simplex(2), Ball(1)).project([2.0, 1.0, -3.0]).tolist()
+    [1.0, 0.0, -1.0]
+    """
+
+    def __init__(self, *parts: ConvexSet, seed: int | None = None) -> None:
+        if not parts or not all(isinstance(part, ConvexSet) for part in parts):
+            raise ValueError(f"Product: needs one or more convex sets, got {parts}")
+        self.parts = parts
+        self._cuts = np.cumsum([part.dimension for part in parts])[:-1]
+        low = np.concatenate([part.low for part in parts])
+        super().__init__(low, np.concatenate([part.high for part in parts]), seed)
+
+    def split(self, x: np.ndarray) -> list[np.ndarray]:
+        """The parts' coordinates of points (..., d), in order."""
+        return np.split(x, self._cuts, axis=-1)
+
+    @property
+    def diameter(self) -> float:
+        """Square root of the parts' summed squared diameters."""
+        return float(np.linalg.norm([part.diameter for part in self.parts]))
+
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        blocks = zip(self.parts, self.split(y), strict=True)
+        return np.concatenate([part._euclidean(block) for part, block in blocks], axis=-1)
+
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        return np.concatenate([part._uniform(rng) for part in self.parts])
+
+    def contains(self, x: Any) -> bool:
+        """Whether every part holds its coordinates."""
+        return super().contains(x) and bool(self.holds(np.asarray(x)))
+
+    def __repr__(self) -> str:
+        return f"Product({', '.join(map(repr, self.parts))})"
 
 
 def _spectrum(metric: Any, d: int, batch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -256,8 +313,3 @@ def _spectrum(metric: Any, d: int, batch: tuple[int, ...]) -> tuple[np.ndarray, 
     if not scales.min() > 0.0:
         raise ValueError(f"metric must be positive definite, got an eigenvalue {scales.min():.3g}")
     return scales, axes
-
-
-def _no_mask(mask: Any, probability: Any) -> None:
-    if mask is not None or probability is not None:
-        raise ValueError("sample takes no mask and no probability here")

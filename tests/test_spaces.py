@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, lsq_linear
 from zoo import params
 
-from rlopt.spaces import Ball, BoxSet, ConvexSet, Simplex
+from rlopt.spaces import Ball, BoxSet, ConvexSet, Product, Simplex
 
 SETS: dict[str, ConvexSet] = {
     "ball": Ball(4, radius=0.7),
@@ -19,6 +19,7 @@ SETS: dict[str, ConvexSet] = {
     "simplex": Simplex(5),
     "point": Simplex(1),
     "box": BoxSet([-1.0, 0.0, 2.0], [1.0, 0.0, 5.0]),
+    "product": Product(Simplex(3), Ball(2), BoxSet([-1.0], [2.0])),
 }
 FLOOR = 1e-9
 
@@ -36,6 +37,9 @@ def least(space: ConvexSet, direction: np.ndarray) -> float:
         return -space.radius * float(np.linalg.norm(direction))
     if isinstance(space, Simplex):
         return float(direction.min())
+    if isinstance(space, Product):
+        blocks = zip(space.parts, space.split(direction), strict=True)
+        return sum(least(part, block) for part, block in blocks)
     return float(np.minimum(direction * space.low, direction * space.high).sum())
 
 

@@ -1,0 +1,56 @@
+"""Online convex optimisation: learners by name.
+
+>>> from rlopt.agents import online
+>>> from rlopt.spaces import Ball
+>>> learner = online.make("ogd", Ball(2), schedule="sqrt_t", G=1.0)
+>>> x = learner.ask()
+>>> learner.tell(x, gradient=[0.6, 0.8])
+>>> learner.ask().round(12).tolist()
+[-0.6, -0.8]
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rlopt.theory.checks import known, only_known
+
+if TYPE_CHECKING:
+    from rlopt.agents.online.base import Learner
+    from rlopt.spaces import ConvexSet
+
+__all__ = ["make", "names"]
+
+LEARNERS = {
+    "ogd": "rlopt.agents.online.descent:OGD",
+}
+
+
+def names() -> list[str]:
+    """Every learner's name."""
+    return sorted(LEARNERS)
+
+
+def make(name: str, space: ConvexSet, *, runs: int | None = None, **constants: Any) -> Learner:
+    """A fresh learner by name.
+
+    Args:
+        name: one of `names()`.
+        space: the convex action set; its diameter is the D of the theorems.
+        runs: None for one run, whose arrays are (d,); n for n independent ones, (n, d).
+        **constants: as the papers name them (G, L, lam, beta, nu, delta, eta, ...); each learner's
+            docstring says which it takes.
+
+    Raises:
+        ValueError: an unknown name (the closest is offered), or a constant that is missing or
+            outside its range.
+        TypeError: a constant that the learner does not take.
+    """
+    module, attribute = LEARNERS[known("online.make", "name", name, tuple(names()))].split(":")
+    learner = getattr(import_module(module), attribute)
+    allowed = [key for key in inspect.signature(learner).parameters if key != "space"]
+    only_known(name, constants, allowed)
+    made: Learner = learner(space, runs=runs, **constants)
+    return made

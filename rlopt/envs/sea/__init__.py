@@ -1,0 +1,10 @@
+"""Stochastically extended adversarial (SEA) tasks: online convex losses between chance and malice.
+
+Each round t nature draws a convex loss f_t from a law D_t. Two numbers say where a task stands:
+sigma_sq, the summed variance of the gradients, and Sigma_sq, the summed squared drift of their
+means (Sachs et al. 2022, arXiv 2202.07554). Both are exact here wherever a closed form exists.
+"""
+
+from rlopt.envs.sea.play import Trace, play
+
+__all__ = ["Trace", "play"]
