@@ -1,4 +1,4 @@
-"""How the figures of the fishery experiments look: panels, inks, direct labels."""
+"""How the figures of the experiments look: panels, inks, direct labels."""
 
 from __future__ import annotations
 
