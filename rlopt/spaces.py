@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from rlopt.theory.checks import positive, whole
+from rlopt.theory.checks import numbers, positive, whole
 
 TOLERANCE = 1e-9  # relative; how far outside a point may lie and still be contained
 ROUNDING = 1e-14  # relative; where iterations stop
@@ -178,6 +178,61 @@ class Ball(ConvexSet):
 
     def __repr__(self) -> str:
         return f"Ball({self.dimension}, radius={self.radius!r})"
+
+
+class Ellipsoid(ConvexSet):
+    """{x in R^d: x' A x <= 1}: the unit ball, stretched.
+
+    Args:
+        A: (d, d), symmetric positive definite; the semi-axes are its eigenvalues ** -.5.
+        seed: of `sample`.
+
+    Raises:
+        ValueError: a matrix that is not symmetric positive definite.
+
+    >>> Ellipsoid([[0.25, 0.0], [0.0, 1.0]]).project([3.0, 0.0]).round(12).tolist()
+    [2.0, 0.0]
+    """
+
+    def __init__(self, A: Any, seed: int | None = None) -> None:
+        matrix = numbers("Ellipsoid", "A", A)
+        scales, axes = _spectrum(matrix, max(matrix.shape[-1:], default=1), ())
+        self.A, self.semi_axes = matrix, scales**-0.5
+        self._ball = Ball(len(scales))
+        self._stretch = (axes * self.semi_axes) @ axes.T  # x = stretch z with |z| <= 1
+        self._shrink = (axes / self.semi_axes) @ axes.T
+        edge = np.linalg.norm(self._stretch, axis=-1)
+        super().__init__(-edge, edge, seed)
+
+    @property
+    def diameter(self) -> float:
+        """Twice the longest semi-axis."""
+        return 2.0 * float(self.semi_axes.max())
+
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        return self._in_metric(y, np.eye(self.dimension))
+
+    def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        return self._in_metric(y, (axes * scales[..., None, :]) @ np.swapaxes(axes, -1, -2))
+
+    def _in_metric(self, y: np.ndarray, metric: np.ndarray) -> np.ndarray:
+        """In z = stretch^-1 x the set is the unit ball, and the metric stretch H stretch."""
+        ball_metric = self._stretch @ metric @ self._stretch
+        symmetric = (ball_metric + np.swapaxes(ball_metric, -1, -2)) / 2.0
+        there = np.einsum("ij,...j->...i", self._shrink, y)  # by row, so that batches agree
+        inside = self._ball.project(there, metric=symmetric)
+        outside = np.linalg.norm(there, axis=-1, keepdims=True) > 1.0
+        return np.where(outside, np.einsum("ij,...j->...i", self._stretch, inside), y)
+
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        return self._stretch @ self._ball._uniform(rng)
+
+    def contains(self, x: Any) -> bool:
+        """Whether x is a point of the ellipsoid, up to a relative 1e-9."""
+        return super().contains(x) and bool(np.linalg.norm(self._shrink @ x) <= 1.0 + TOLERANCE)
+
+    def __repr__(self) -> str:
+        return f"Ellipsoid({self.A.tolist()})"
 
 
 class Simplex(ConvexSet):
