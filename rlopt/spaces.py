@@ -162,7 +162,8 @@ class Ball(ConvexSet):
             if excess.max() <= ROUNDING:
                 break
             slope = (x * x / (scales + mu)).sum(axis=-1, keepdims=True)
-            mu = mu + np.maximum(excess, 0.0) * squared / np.maximum(slope, 1e-300)
+            left = np.where(excess > ROUNDING, excess, 0.0)  # who is there rests: rows stay apart
+            mu = mu + left * squared / np.maximum(slope, 1e-300)
         inside = np.einsum("...ij,...j->...i", axes, x)
         outside = np.linalg.norm(y, axis=-1, keepdims=True) > self.radius
         return np.where(outside, self._euclidean(inside), y)
@@ -196,7 +197,8 @@ class Ellipsoid(ConvexSet):
 
     def __init__(self, A: Any, seed: int | None = None) -> None:
         matrix = numbers("Ellipsoid", "A", A)
-        scales, axes = _spectrum(matrix, max(matrix.shape[-1:], default=1), ())
+        d = max(matrix.shape[-1:], default=1)
+        scales, axes = _spectrum(matrix, d, (), "Ellipsoid: A")
         self.A, self.semi_axes = matrix, scales**-0.5
         self._ball = Ball(len(scales))
         self._stretch = (axes * self.semi_axes) @ axes.T  # x = stretch z with |z| <= 1
@@ -352,19 +354,23 @@ class Product(ConvexSet):
         return f"Product({', '.join(map(repr, self.parts))})"
 
 
-def _spectrum(metric: Any, d: int, batch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _spectrum(
+    metric: Any, d: int, batch: tuple[int, ...], name: str = "metric"
+) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues (..., d) and eigenvectors (..., d, d) of a metric."""
     matrix = np.asarray(metric, dtype=np.float64)
     try:
+        if matrix.shape[-2:] != (d, d):
+            raise ValueError
         matrix = np.broadcast_to(matrix, (*batch, d, d))
     except ValueError:
         raise ValueError(
-            f"metric must be of shape ({d}, {d}) or {(*batch, d, d)}, got {matrix.shape}"
+            f"{name} must be of shape ({d}, {d}) or {(*batch, d, d)}, got {matrix.shape}"
         ) from None
     size = np.abs(matrix).max(initial=0.0)
     if not np.isfinite(size) or np.abs(matrix - np.swapaxes(matrix, -1, -2)).max() > 1e-9 * size:
-        raise ValueError("metric must be finite and symmetric")
+        raise ValueError(f"{name} must be finite and symmetric")
     scales, axes = np.linalg.eigh(matrix)
     if not scales.min() > 0.0:
-        raise ValueError(f"metric must be positive definite, got an eigenvalue {scales.min():.3g}")
+        raise ValueError(f"{name} must be positive definite, got an eigenvalue {scales.min():.3g}")
     return scales, axes

@@ -138,8 +138,9 @@ BAD: Any = [
     (lambda: Ball(2.5), "d must be a whole number"),  # type: ignore[arg-type]  # refused
     (lambda: Ball(2, radius=0.0), "radius must be"),
     (lambda: Ball(2, radius=np.nan), "radius must be"),
-    (lambda: Ellipsoid([[1.0, 2.0], [2.0, 1.0]]), "positive definite"),
-    (lambda: Ellipsoid([1.0, 2.0]), "metric must be of shape"),
+    (lambda: Ellipsoid([[1.0, 2.0], [2.0, 1.0]]), "Ellipsoid: A must be positive definite"),
+    (lambda: Ellipsoid([1.0, 2.0]), "A must be of shape"),
+    (lambda: Ellipsoid([[1.0, 2.0]]), "A must be of shape"),
     (lambda: Product(Ball(1), 3), "convex sets"),  # type: ignore[arg-type]  # refused
     (lambda: Simplex(-1), "d must be a whole number"),
     (lambda: BoxSet([0.0], [1.0, 2.0]), "of one shape"),
