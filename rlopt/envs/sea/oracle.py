@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,15 +39,14 @@ def _value(task: SEATask) -> OracleResult:
     return OracleResult(fixed, fixed, moving, method, rounding, False, note)
 
 
-def _plays(task: SEATask) -> object:
+def _plays(task: SEATask) -> Callable[[np.ndarray], np.ndarray]:
     """Observations (n, *obs) -> the comparator's points (n, d)."""
-    from rlopt.envs.sea.task import Round
+    from rlopt.envs.sea.task import unseen
 
     def fixed(observation: np.ndarray) -> np.ndarray:
         return np.tile(task.best_fixed, (len(observation), 1))
 
     def moving(observation: np.ndarray) -> np.ndarray:
-        nothing = np.empty((len(observation), 0))
-        return task.minimiser(Round(task.round_of(observation), nothing, nothing))
+        return task.minimiser(unseen(task.round_of(observation)))
 
     return fixed if task.comparator == "static" else moving

@@ -17,7 +17,7 @@ from rlopt.theory.checks import known, whole
 COMPARATORS = ("static", "dynamic")
 INFEASIBLE = ("project", "raise", "penalise")
 DELTA = 1.0  # of the step sizes in `bound_T1`
-OUTSIDE = 1e-9  # distance from the set beyond which a point counts as projected
+OUTSIDE = 1e-9  # distance from a set beyond which a point counts as outside
 
 
 class Round(NamedTuple):
@@ -26,6 +26,7 @@ class Round(NamedTuple):
     t: Array  # (n,), 1 .. T
     z: Array  # (n, m), the sample that makes f_t
     secret: Array  # (n, k), what nature drew before the first round (an order, ...)
+    past: Array  # (n, j), sum of the statistics of earlier rounds
 
 
 class SEAState(NamedTuple):
@@ -59,8 +60,8 @@ class SEATask(FuncEnv):
         Box around the convex set, (d,), float64. A point outside is dealt with by `on_infeasible`.
 
     Observation space:
-        Box, float64, finite: last gradient g_{t-1} (d; absent under "loss_only"), last point x_{t-1}
-        (d), last loss, t / T. At reset: g = 0, x = the projection of 0, loss 0, t = 0.
+        Box, float64, finite: last gradient g_{t-1} (d; absent under "loss_only"), last point
+        x_{t-1} (d), last loss, t / T. At reset: g = 0, x = the projection of 0, loss 0, t = 0.
 
     Reward:
         -f_t(x_t), less G times the distance from the set under "penalise".
@@ -77,8 +78,8 @@ class SEATask(FuncEnv):
         regret_static: realised, against the best fixed point of the rounds so far (only where it
         has a closed form); regret_pseudo: of mean losses, against the fixed point that is best over
         the whole episode; regret_dynamic: of mean losses, against every round's minimiser;
-        bound_T1: what convex optimistic mirror descent (delta = 1) is sure to stay under for this V,
-        (5/2) D sqrt V + (D/2) sqrt delta + D G; regret: of this step, against the comparator.
+        bound_T1: what convex optimistic mirror descent (delta = 1) is sure to stay under for this
+        V, (5/2) D sqrt V + (D/2) sqrt delta + D G; regret: of this step, against the comparator.
 
     Args:
         horizon: rounds T, >= 1.
@@ -234,9 +235,8 @@ class SEATask(FuncEnv):
 
     @cached_property
     def rounds(self) -> Round:
-        """Every round, without samples: the leading axis is time."""
-        empty = np.empty((self.horizon, 0))
-        return Round(np.arange(1.0, self.horizon + 1.0), empty, empty)
+        """Every round, without what nature drew: the leading axis is time."""
+        return unseen(np.arange(1.0, self.horizon + 1.0))
 
     @property
     def static_total(self) -> float:
@@ -261,11 +261,10 @@ class SEATask(FuncEnv):
         """See the class."""
         low, high = self.loss_bounds
         steep = np.full(self._shown, self.G)
-        return Box(
-            np.concatenate([-steep, self.space.low, [min(low, 0.0), 0.0]]),
-            np.concatenate([steep, self.space.high, [max(high, 0.0), 1.0]]),
-            dtype=np.float64,
-        )
+        least = np.concatenate([-steep, self.space.low, [min(low, 0.0), 0.0]])
+        most = np.concatenate([steep, self.space.high, [max(high, 0.0), 1.0]])
+        room = OUTSIDE * (1.0 + most - least)  # sums round
+        return Box(least - room, most + room, dtype=np.float64)
 
     @property
     def _shown(self) -> int:
@@ -330,7 +329,7 @@ class SEATask(FuncEnv):
             )
         t = state.t + 1.0
         z = self.draw(state, x, t, noise)
-        played = Round(t, z, state.secret)
+        played = Round(t, z, state.secret, state.statistic)
         gradient, loss, mean = self.gradient(z, x), self.loss(z, x), self.mean_loss(played, x)
         best = np.broadcast_to(self.best_fixed, x.shape)
         moved = np.sqrt(squared(x - state.x)) * (state.t > 0.0)
@@ -367,24 +366,23 @@ class SEATask(FuncEnv):
 
     def regret(self, state: SEAState, action: Array, next_state: SEAState) -> Array:
         """Cost of the round less the comparator's, (n,); E sum = V* - V^pi."""
-        return self.cost(next_state) - self.loss(next_state.z, self.compared(next_state))
+        return self.cost(next_state) - self.loss(next_state.z, self.compared(state, next_state))
 
-    def compared(self, state: SEAState) -> Array:
-        """The comparator's points of the last round, (n, d)."""
+    def compared(self, state: SEAState, next_state: SEAState) -> Array:
+        """The comparator's points of the round between two states, (n, d)."""
         if self.comparator == "static":
-            return np.broadcast_to(self.best_fixed, state.x.shape)
-        return self.minimiser(Round(state.t, state.z, state.secret))
+            return np.broadcast_to(self.best_fixed, next_state.x.shape)
+        return self.minimiser(between(state, next_state))
 
     def transition_info(self, state: SEAState, action: Array, next_state: SEAState) -> Info:
         """The round and the sums up to it; see the class."""
         now = next_state
         index = now.t.astype(np.int64) - 1
-        last = np.minimum(index, self.horizon - 1)
         info = {
             "loss": now.loss,
-            "F": self.mean_loss(Round(now.t, now.z, now.secret), now.x),
-            "sigma_sq_t": self.sigma_sq_t[last],
-            "Sigma_sq_t": self.Sigma_sq_t[last],
+            "F": self.mean_loss(between(state, now), now.x),
+            "sigma_sq_t": self.sigma_sq_t[index],
+            "Sigma_sq_t": self.Sigma_sq_t[index],
             "V": now.V,
             "path": now.path,
             "projected": now.outside > OUTSIDE,
@@ -421,6 +419,17 @@ class SEATask(FuncEnv):
 def squared(vectors: Array) -> Array:
     """Squared lengths, (..., d) -> (...)."""
     return np.einsum("...i,...i->...", vectors, vectors)
+
+
+def between(state: SEAState, next_state: SEAState) -> Round:
+    """What nature did between two states."""
+    return Round(next_state.t, next_state.z, next_state.secret, state.statistic)
+
+
+def unseen(t: Array) -> Round:
+    """Rounds (n,) of which nothing but the time is known."""
+    nothing = np.empty((len(t), 0))
+    return Round(t, nothing, nothing, nothing)
 
 
 def changes(means: Array) -> np.ndarray:
