@@ -21,7 +21,7 @@ from rlopt.spaces import BoxSet, ConvexSet, Simplex
 from rlopt.theory.checks import finite, known, numbers
 
 TINY = 1e-300
-ROUNDING = 4e-16  # relative; where roots stop
+ROUNDING = 4e-15  # relative; where roots stop
 ROOT_STEPS = 200
 
 
@@ -137,8 +137,9 @@ class LogBarrier(MirrorMap):
         for _ in range(ROOT_STEPS):
             y = 1.0 / (nu + gap)
             total = y.sum(axis=-1, keepdims=True)
-            rise = np.maximum(total - 1.0, 0.0) * total / (y * y).sum(axis=-1, keepdims=True)
-            if (rise <= ROUNDING * nu).all():
+            rise = (total - 1.0) * total / (y * y).sum(axis=-1, keepdims=True)
+            rise = np.where(rise > ROUNDING * nu, rise, 0.0)
+            if not rise.any():
                 break
             nu = nu + rise
         return np.asarray(y / total)
@@ -303,7 +304,8 @@ def _root(
         low, high = np.where(value < 0.0, x, low), np.where(value > 0.0, x, high)
         newton = x - value / np.maximum(slope, TINY)
         new = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
-        if (np.abs(new - x) <= ROUNDING * np.maximum(np.abs(x), 1.0)).all():
-            return np.asarray(new)
-        x = new
+        moved = np.abs(new - x) > ROUNDING * np.maximum(np.abs(x), 1.0)
+        x = np.where(moved, new, x)  # rows of a batch stop alone
+        if not moved.any():
+            break
     return np.asarray(x)
