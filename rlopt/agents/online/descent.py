@@ -49,9 +49,9 @@ class OGD(Learner):
         elif schedule == "sqrt_t":
             self._schedule = steps.sqrt_t(space.diameter, constant(self.name, "G", G, positive))
         else:
-            rounds = constant(self.name, "T", T, lambda *named: whole(*named, 1))
-            bound = constant(self.name, "G", G, positive)
-            self._schedule = steps.sqrt_T(space.diameter, bound, rounds)
+            G = constant(self.name, "G", G, positive)
+            T = constant(self.name, "T", T, lambda owner, name, value: whole(owner, name, value, 1))
+            self._schedule = steps.sqrt_T(space.diameter, G, T)
 
     def _learn(self, answer: Answer) -> None:
         eta = self._schedule(self.t + 1, 0.0)

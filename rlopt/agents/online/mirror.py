@@ -65,9 +65,11 @@ class Euclidean(MirrorMap):
     sets = (ConvexSet,)
 
     def step(self, x: np.ndarray, g: np.ndarray, eta: Any, space: ConvexSet) -> np.ndarray:
+        """The nearest point of the set to x - eta g."""
         return space.project(x - _column(eta) * g)
 
     def divergence(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Half the squared distance."""
         return np.asarray(0.5 * ((u - x) ** 2).sum(axis=-1))
 
 
@@ -91,15 +93,18 @@ class Mahalanobis(MirrorMap):
             raise ValueError(f"Mahalanobis: H must be positive definite, got eigenvalue {least:g}")
 
     def check(self, owner: str, space: ConvexSet) -> None:
+        """ValueError unless H has the dimension of the set."""
         if len(self.H) != space.dimension:
             raise ValueError(
                 f"{owner}: H must be {(space.dimension,) * 2} on {space}, got {self.H.shape}"
             )
 
     def step(self, x: np.ndarray, g: np.ndarray, eta: Any, space: ConvexSet) -> np.ndarray:
+        """x - eta H^(-1) g, projected in the metric H."""
         return metric_step(x, _column(eta) * g, self.H, space)
 
     def divergence(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Half the squared distance in the metric."""
         return np.asarray(0.5 * np.einsum("...i,ij,...j->...", u - x, self.H, u - x))
 
 
@@ -113,11 +118,13 @@ class Entropy(MirrorMap):
     sets = (Simplex,)
 
     def step(self, x: np.ndarray, g: np.ndarray, eta: Any, space: ConvexSet) -> np.ndarray:
+        """x_i exp(-eta g_i), normalised."""
         score = np.log(np.maximum(x, TINY)) - _column(eta) * g
         weight = np.maximum(np.exp(score - score.max(axis=-1, keepdims=True)), TINY)
         return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
 
     def divergence(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Relative entropy, sum u ln(u / x) for points of the simplex."""
         return np.asarray(kl_div(u, x).sum(axis=-1))
 
 
@@ -131,6 +138,7 @@ class LogBarrier(MirrorMap):
     sets = (Simplex,)
 
     def step(self, x: np.ndarray, g: np.ndarray, eta: Any, space: ConvexSet) -> np.ndarray:
+        """1 / (nu + 1 / x_i + eta g_i)."""
         inverse = 1.0 / x + _column(eta) * g
         gap = inverse - inverse.min(axis=-1, keepdims=True)
         nu = np.ones((*gap.shape[:-1], 1))  # nu + gap >= 1 at the largest y, which is at most 1
@@ -145,6 +153,7 @@ class LogBarrier(MirrorMap):
         return np.asarray(y / total)
 
     def divergence(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """sum u / x - ln(u / x) - 1."""
         ratio = u / x
         return np.asarray((ratio - np.log(ratio) - 1.0).sum(axis=-1))
 
@@ -176,6 +185,7 @@ class PNorm(MirrorMap):
         return _norm_gradient(x, self.power(x.shape[-1]))
 
     def step(self, x: np.ndarray, g: np.ndarray, eta: Any, space: ConvexSet) -> np.ndarray:
+        """The point whose gradient is that at x less eta g, up to the set's multipliers."""
         p = self.power(x.shape[-1])
         target = self.gradient(x) - _column(eta) * g
         if isinstance(space, Simplex):
@@ -183,6 +193,7 @@ class PNorm(MirrorMap):
         return _p_box(target, p, space.low, space.high)
 
     def divergence(self, u: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """(|u|^2 + |x|^2) / 2 - <grad psi(x), u>."""
         p = self.power(x.shape[-1])
         squares = _norm(u, p) ** 2 + _norm(x, p) ** 2
         return np.asarray(0.5 * squares[..., 0] - (self.gradient(x) * u).sum(axis=-1))
@@ -290,7 +301,7 @@ def _root(
     high: np.ndarray,
     start: np.ndarray,
 ) -> np.ndarray:
-    """Root of a rising function, batched: Newton's step, or bisection where that leaves the bracket.
+    """Root of a rising function, batched: Newton's step, or bisection where that strays.
 
     Args:
         function: (...) -> value and slope, (...), (...).

@@ -20,7 +20,7 @@ where x_hat' is `x_hat` after the round is told, all else what the attributes we
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
