@@ -24,7 +24,7 @@ GRADIENT_STEPS = 20_000
 
 
 class ConvexSet(Box):
-    """Base of the sets; subclasses define `diameter`, `_euclidean` and `_uniform`.
+    """Base of the sets; subclasses define `diameter`, `largest_norm`, `_euclidean`, `_uniform`.
 
     Args:
         low: smallest coordinates, (d,).
@@ -44,6 +44,11 @@ class ConvexSet(Box):
     @abstractmethod
     def diameter(self) -> float:
         """Largest distance between two points of the set."""
+
+    @property
+    @abstractmethod
+    def largest_norm(self) -> float:
+        """Largest distance of a point of the set from 0, sup |x|."""
 
     @abstractmethod
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
@@ -144,6 +149,11 @@ class Ball(ConvexSet):
         """Twice the radius."""
         return 2.0 * self.radius
 
+    @property
+    def largest_norm(self) -> float:
+        """The radius."""
+        return self.radius
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         norm = np.linalg.norm(y, axis=-1, keepdims=True)
         return y * np.minimum(1.0, self.radius / np.maximum(norm, 1e-300))
@@ -211,6 +221,11 @@ class Ellipsoid(ConvexSet):
         """Twice the longest semi-axis."""
         return 2.0 * float(self.semi_axes.max())
 
+    @property
+    def largest_norm(self) -> float:
+        """The longest semi-axis."""
+        return float(self.semi_axes.max())
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         return self._in_metric(y, np.eye(self.dimension))
 
@@ -257,6 +272,11 @@ class Simplex(ConvexSet):
         """The distance of two corners; 0 for a single point."""
         return float(np.sqrt(2.0)) if self.dimension > 1 else 0.0
 
+    @property
+    def largest_norm(self) -> float:
+        """1, at the corners."""
+        return 1.0
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         """Sorting gives the threshold t of max(y - t, 0) (Held, Wolfe and Crowder 1974)."""
         shifted = y - y.max(axis=-1, keepdims=True)  # huge entries would cost the digits of sums
@@ -301,6 +321,11 @@ class BoxSet(ConvexSet):
         """The length of the diagonal."""
         return float(np.linalg.norm(self.high - self.low))
 
+    @property
+    def largest_norm(self) -> float:
+        """That of the farthest corner."""
+        return float(np.linalg.norm(np.maximum(np.abs(self.low), np.abs(self.high))))
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         return np.clip(y, self.low, self.high)
 
@@ -338,6 +363,11 @@ class Product(ConvexSet):
     def diameter(self) -> float:
         """Square root of the parts' summed squared diameters."""
         return float(np.linalg.norm([part.diameter for part in self.parts]))
+
+    @property
+    def largest_norm(self) -> float:
+        """Square root of the parts' summed squared largest norms."""
+        return float(np.linalg.norm([part.largest_norm for part in self.parts]))
 
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         blocks = zip(self.parts, self.split(y), strict=True)

@@ -69,6 +69,16 @@ def test_values() -> None:
     assert Ball(3, 2.0).diameter == 4.0
     assert Simplex(7).diameter == pytest.approx(2.0**0.5) and Simplex(1).diameter == 0.0
     assert BoxSet([0.0, 0.0], [3.0, 4.0]).diameter == 5.0
+    assert BoxSet([-3.0, 1.0], [2.0, 4.0]).largest_norm == 5.0
+
+
+@pytest.mark.parametrize("space", params(SETS))
+def test_the_largest_norm_is_that_of_the_farthest_point(space: ConvexSet) -> None:
+    """A convex function is largest at an extreme point, and projecting far points finds those."""
+    far = 1e4 * np.random.default_rng(5).standard_normal((4000, space.dimension))
+    norms = np.linalg.norm(space.project(far), axis=-1)
+    assert norms.max() == pytest.approx(space.largest_norm, rel=1e-3)
+    assert norms.max() <= space.largest_norm * (1.0 + 1e-12)
 
 
 def test_ball_in_a_metric_against_a_root_finder() -> None:

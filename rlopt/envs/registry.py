@@ -24,6 +24,15 @@ ENVIRONMENTS = {
     "rlopt/MayFishery-v0": "rlopt.envs.fishery:may_fishery",
     "rlopt/MyersFishery-v0": "rlopt.envs.fishery:myers_fishery",
     "rlopt/RickerFishery-v0": "rlopt.envs.fishery:ricker_fishery",
+    "rlopt/SEACoordinates-v0": "rlopt.envs.sea.quadratic:Coordinates",
+    "rlopt/SEACorrupted-v0": "rlopt.envs.sea.quadratic:Corrupted",
+    "rlopt/SEADrift-v0": "rlopt.envs.sea.quadratic:Drift",
+    "rlopt/SEAExperts-v0": "rlopt.envs.sea.linear:Experts",
+    "rlopt/SEAIid-v0": "rlopt.envs.sea.linear:Iid",
+    "rlopt/SEAPiecewise-v0": "rlopt.envs.sea.quadratic:Piecewise",
+    "rlopt/SEARandomOrder-v0": "rlopt.envs.sea.linear:RandomOrder",
+    "rlopt/SEASwitching-v0": "rlopt.envs.sea.linear:Switching",
+    "rlopt/SEATarget-v0": "rlopt.envs.sea.quadratic:Target",
     "rlopt/ThreeSpeciesFishery-v0": "rlopt.envs.fishery:ThreeSpecies",
 }
 
