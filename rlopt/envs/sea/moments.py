@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from rlopt.envs.sea.comparators import fixed_linear
+from rlopt.envs.sea.spread import variance_bound
 from rlopt.spaces import Ball, BoxSet, ConvexSet, Ellipsoid, Simplex
 from rlopt.theory.checks import numbers
 from rlopt.theory.quadratic import Maximum, largest_on_ball, largest_on_box, largest_on_points
@@ -119,7 +120,9 @@ def logistic_variance(A: Any, y: Any, space: ConvexSet, weights: Any = None) -> 
     rows, labels, w = law("logistic_variance", A, y, weights, space)
     signed = _signed("logistic_variance", rows, labels)
     lower, x = _ascend(signed, w, -w, space)
-    return Bracket(lower, max(lower, _spread_bound(signed, w, x, space)), False)
+    low, high = _factors(signed, space)
+    upper = variance_bound(signed, w, low, high, np.array([expit(-signed @ x), (low + high) / 2.0]))
+    return Bracket(lower, max(lower, upper), False)
 
 
 def logistic_variation(A: Any, y: Any, A_prev: Any, y_prev: Any, space: ConvexSet) -> Bracket:
@@ -268,16 +271,6 @@ def _factors(signed: np.ndarray, space: ConvexSet) -> tuple[np.ndarray, np.ndarr
     """The ends of s = 1 / (1 + exp(y <a, x>)) on the set; the gradient is -s y a."""
     least, most = margins(signed, space)
     return expit(-most), expit(-least)
-
-
-def _spread_bound(signed: np.ndarray, w: np.ndarray, x: np.ndarray, space: ConvexSet) -> float:
-    low, high = _factors(signed, space)
-    bounds = []
-    for s in (expit(-signed @ x), (low + high) / 2.0):
-        mean = (w * s) @ signed
-        ends = [((end[:, None] * signed - mean) ** 2).sum(axis=1) for end in (low, high)]
-        bounds.append(float(w @ np.maximum(*ends)))
-    return min(bounds)
 
 
 def _ascend(
