@@ -32,6 +32,8 @@ ENVIRONMENTS = {
     "rlopt/SEADrift-v0": "rlopt.envs.sea.quadratic:Drift",
     "rlopt/SEAExperts-v0": "rlopt.envs.sea.linear:Experts",
     "rlopt/SEAIid-v0": "rlopt.envs.sea.linear:Iid",
+    "rlopt/SEAMatrixGame-v0": "rlopt.envs.sea.game:MatrixGame",
+    "rlopt/SEAOrthogonal-v0": "rlopt.envs.sea.orthogonal:Orthogonal",
     "rlopt/SEAPiecewise-v0": "rlopt.envs.sea.quadratic:Piecewise",
     "rlopt/SEAPortfolio-v0": "rlopt.envs.sea.portfolio:Portfolio",
     "rlopt/SEARandomOrder-v0": "rlopt.envs.sea.linear:RandomOrder",

@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rlopt.envs.core import Array, NoiseSpec
-from rlopt.envs.sea.task import Round, SEATask, changes, squared
+from rlopt.envs.core import Array, Info, NoiseSpec
+from rlopt.envs.sea.task import Round, SEAState, SEATask, changes, squared
 from rlopt.spaces import Ball, ConvexSet, Product, Simplex
 from rlopt.theory.checks import fraction, nonnegative, positive, whole
 
@@ -29,7 +29,7 @@ class Linear(SEATask):
     @property
     def loss_bounds(self) -> tuple[float, float]:
         """-G and G times the largest length of a point."""
-        reach = self.G * farthest(self.space)
+        reach = self.G * self.space.largest_norm
         return -reach, reach
 
     @cached_property
@@ -342,6 +342,39 @@ class RandomOrder(Linear):
         return float(-np.sqrt(centre @ centre + variance).sum())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Adaptive(Linear):
+    """Base of linear losses that follow from the points played: F_t = f_t, sigma = 0.
+
+    Subclasses define `draw`, `best_fixed` and `Sigma_sq_bounds`.
+
+    Info:
+        Sigma_sq_t is that of the gradients shown, |g_t - g_{t-1}|^2.
+    """
+
+    comparators: ClassVar[tuple[str, ...]] = ("static",)
+
+    @cached_property
+    def sigma_sq_t(self) -> np.ndarray:
+        """0: there is no noise."""
+        return np.zeros(self.horizon)
+
+    @cached_property
+    def Sigma_sq_t(self) -> np.ndarray:
+        """At most, from opposite gradients: 4 G^2."""
+        return np.where(self.rounds.t > 1.0, 4.0 * self.G**2, 0.0)
+
+    def mean(self, played: Round) -> Array:
+        """The gradient shown."""
+        return played.z
+
+    def transition_info(self, state: SEAState, action: Array, next_state: SEAState) -> Info:
+        """As every task's, with the squared move of the gradients shown."""
+        info = super().transition_info(state, action, next_state)
+        moved = np.where(state.t > 0.0, next_state.V - state.V, 0.0)
+        return info | {"Sigma_sq_t": moved}
+
+
 def lowest(space: ConvexSet, z: np.ndarray) -> np.ndarray:
     """Points of a ball, simplex or product of such where <z, x> is least, (..., d) -> (..., d).
 
@@ -354,10 +387,3 @@ def lowest(space: ConvexSet, z: np.ndarray) -> np.ndarray:
         parts = zip(space.parts, space.split(z), strict=True)
         return np.concatenate([lowest(part, block) for part, block in parts], axis=-1)
     return np.eye(space.dimension)[np.argmin(z, axis=-1)]
-
-
-def farthest(space: ConvexSet) -> float:
-    """The largest |x| of a ball, simplex or product of such."""
-    if isinstance(space, Product):
-        return float(np.linalg.norm([farthest(part) for part in space.parts]))
-    return space.radius if isinstance(space, Ball) else 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +16,7 @@ AGREE = 1e-12  # relative difference of the two totals below which they are the 
 
 def comparator(task: SEATask) -> Oracle:
     """The oracle of a task: its comparator's value, points and step regrets."""
-    return Oracle(_value(task), policy(_plays(task)), task.regret)
+    return Oracle(_value(task), policy(lambda seen: task.target(task.round_of(seen))), task.regret)
 
 
 def _value(task: SEATask) -> OracleResult:
@@ -37,16 +36,3 @@ def _value(task: SEATask) -> OracleResult:
         return OracleResult(fixed, fixed, fixed, method, rounding, True)
     note = "regret is to the best fixed point and may be negative; the upper end moves every round"
     return OracleResult(fixed, fixed, moving, method, rounding, False, note)
-
-
-def _plays(task: SEATask) -> Callable[[np.ndarray], np.ndarray]:
-    """Observations (n, *obs) -> the comparator's points (n, d)."""
-    from rlopt.envs.sea.task import unseen
-
-    def fixed(observation: np.ndarray) -> np.ndarray:
-        return np.tile(task.best_fixed, (len(observation), 1))
-
-    def moving(observation: np.ndarray) -> np.ndarray:
-        return task.minimiser(unseen(task.round_of(observation)))
-
-    return fixed if task.comparator == "static" else moving

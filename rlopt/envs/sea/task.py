@@ -73,7 +73,7 @@ class SEATask(FuncEnv):
         Truncates after T = `horizon` rounds.
 
     Info (each step, sums up to this round):
-        loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and Sigma_sq_t of this round;
+        x, the point played (d,); loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and Sigma_sq_t of this round;
         V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|; projected: the action lay outside;
         regret_static: realised, against the best fixed point of the rounds so far (only where it
         has a closed form); regret_pseudo: of mean losses, against the fixed point that is best over
@@ -105,6 +105,7 @@ class SEATask(FuncEnv):
     L: ClassVar[float | None] = None
     lam: ClassVar[float] = 0.0
     closed_form: ClassVar[bool] = True  # whether `best_loss` knows the best point in hindsight
+    foreseen: ClassVar[bool] = True  # whether the comparator's points are known beforehand
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
@@ -374,11 +375,18 @@ class SEATask(FuncEnv):
             return np.broadcast_to(self.best_fixed, next_state.x.shape)
         return self.minimiser(between(state, next_state))
 
+    def target(self, t: Array) -> Array:
+        """The comparator's points in rounds (n,), (n, d)."""
+        if self.comparator == "static":
+            return np.tile(self.best_fixed, (len(t), 1))
+        return self.minimiser(unseen(t))
+
     def transition_info(self, state: SEAState, action: Array, next_state: SEAState) -> Info:
         """The round and the sums up to it; see the class."""
         now = next_state
         index = now.t.astype(np.int64) - 1
         info = {
+            "x": now.x,
             "loss": now.loss,
             "F": self.mean_loss(between(state, now), now.x),
             "sigma_sq_t": self.sigma_sq_t[index],
