@@ -152,7 +152,7 @@ class Rows(SEATask):
         return float((steepest * np.linalg.norm(self.rows, axis=1)).max())
 
     @cached_property
-    def L(self) -> float:
+    def L(self) -> float:  # type: ignore[override]  # derived
         """Of every mean loss F_t: of the table if i.i.d., else of any of its rows."""
         if self.order == "iid":
             scale = np.linalg.norm(self.rows, 2) ** 2 / len(self.rows)
