@@ -1,6 +1,7 @@
 """Mirror descent: reference runs, step sizes, hints, and what a learner refuses."""
 
 from math import log, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,7 +233,7 @@ def test_the_bound_of_a_constant_step(radius, eta):
     "space", [Ball(3, 0.5), Simplex(3), BoxSet([-0.1, 0.2, 0.0], [0.3, 0.4, 0.05])], ids=str
 )
 def test_points_stay_in_the_set(name, space):
-    bold = {
+    bold: dict[str, dict[str, Any]] = {
         "ogd": {"eta": 3.0},
         "optimistic_omd": {"eta": 3.0},
         "optimistic_omd_sc": {"lam": 0.01},

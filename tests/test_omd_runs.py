@@ -168,9 +168,10 @@ def test_bad_constants(name, constants, message):
 
 
 def test_other_mistakes():
+    ball: Any = "ball"
     for name in ("ogd", "optimistic_omd", "optimistic_omd_sc", "optimistic_omd_exp", IMPLICIT):
         with pytest.raises(ValueError, match="space must be one of"):
-            online.make(name, "ball")
+            online.make(name, ball)
         with pytest.raises(TypeError, match="has no parameter 'gamma'"):
             online.make(name, BALL, gamma=1.0)
 
