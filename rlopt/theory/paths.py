@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,9 @@ def nearest_path(targets: np.ndarray, budget: float, region: Region) -> np.ndarr
         ValueError: a negative or infinite budget.
         ArithmeticError: the solver failed.
     """
-    import cvxpy as cp
+    import cvxpy
+
+    cp: Any = cvxpy  # its types do not say what it exports
 
     budget = nonnegative("nearest_path", "budget", budget)
     u = cp.Variable(targets.shape)

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlopt.spaces import Ball, BoxSet, ConvexSet, Product, Simplex
+from rlopt.spaces import Ball, BoxSet, ConvexSet, Ellipsoid, Product, Simplex
 from rlopt.theory.checks import nonnegative, numbers, whole
 from rlopt.theory.paths import Region, nearest_path
 
 GAP = 1e-13  # relative; where Newton's method stops
 ALLOWED_GAP = 1e-8  # relative; beyond it there is no oracle
 NEWTON_STEPS = 500
+PATIENCE = 20  # steps without half the gap: what is left is the rounding of the projections
 RIDGE = 1e-4  # of the largest curvature: keeps the metric of the projection well conditioned
 
 
@@ -39,22 +40,26 @@ Curve = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 
 
 def fixed_linear(S: Any, space: ConvexSet) -> np.ndarray:
-    """The points that minimise <S, x>; of ties the first corner, the centre of the ball.
+    """The points that minimise <S, x>; of ties the first corner, or the centre of a ball.
 
     Args:
         S: (..., d), finite.
-        space: Ball, Simplex, BoxSet, or a Product of them.
+        space: Ball, Ellipsoid, Simplex, BoxSet, or a Product of them.
 
     Returns:
         (..., d) points of the set.
 
     Raises:
-        ValueError: another dimension, numbers that are not finite, or another kind of set.
+        ValueError: another dimension, numbers that are not finite, or a set of another kind.
     """
     slope = _rows("fixed_linear", "S", S, space)
     if isinstance(space, Ball):
         length = np.linalg.norm(slope, axis=-1, keepdims=True)
         return -space.radius * slope / np.where(length > 0.0, length, 1.0)
+    if isinstance(space, Ellipsoid):
+        inverse = np.linalg.solve(space.A, slope[..., None])[..., 0]
+        length = np.sqrt((slope * inverse).sum(axis=-1, keepdims=True))
+        return -inverse / np.where(length > 0.0, length, 1.0)
     if isinstance(space, Simplex):
         return np.eye(space.dimension)[slope.argmin(axis=-1)]
     if isinstance(space, BoxSet):
@@ -161,7 +166,7 @@ def least_squares(A: Any, b: Any, space: ConvexSet, weights: Any = None) -> Best
     Args:
         A: (n, d), finite.
         b: (n,), finite.
-        space: Ball, Simplex, BoxSet, or a Product of them.
+        space: Ball, Ellipsoid, Simplex, BoxSet, or a Product of them.
         weights: (n,), >= 0; by default 1 each, a sum over the rows.
 
     Raises:
@@ -240,19 +245,22 @@ def newton(curve: Curve, space: ConvexSet) -> Best:
 
     Args:
         curve: x -> value, gradient (d,), Hessian (d, d).
-        space: Ball, Simplex, BoxSet, or a Product of them.
+        space: Ball, Ellipsoid, Simplex, BoxSet, or a Product of them.
 
     Raises:
         ArithmeticError: the gap stayed above 1e-8 relative.
     """
     x = space.project(np.zeros(space.dimension))
-    best = Best(x, np.inf, np.inf)
+    best, halved, waited = Best(x, np.inf, np.inf), np.inf, 0
     value, slope, hessian = curve(x)
     for _ in range(NEWTON_STEPS):
         gap = max(float(slope @ (x - fixed_linear(slope, space))), 0.0)
         if gap < best.gap:
             best = Best(x, value, gap)
-        if gap <= GAP * (1.0 + abs(value)):
+        waited += 1
+        if gap <= 0.5 * halved:
+            halved, waited = gap, 0
+        if gap <= GAP * (1.0 + abs(value)) or waited > PATIENCE:
             break
         metric = hessian + RIDGE * np.linalg.norm(hessian, 2) * np.eye(len(x))
         step = space.project(x - np.linalg.solve(metric, slope), metric=metric) - x
@@ -282,7 +290,9 @@ def region(space: ConvexSet) -> Region:
         elif isinstance(part, Simplex):
             simplexes.append(where)
         elif not isinstance(part, BoxSet):
-            raise ValueError(f"path_budget: space must be one of rlopt.spaces, got {space!r}")
+            raise ValueError(
+                f"path_budget: space must be made of Ball, Simplex and BoxSet, got {space!r}"
+            )
     return Region(space.low, space.high, tuple(balls), tuple(simplexes))
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.special import expit
 
 from rlopt.envs.sea.comparators import fixed_linear
-from rlopt.spaces import Ball, BoxSet, ConvexSet, Simplex
+from rlopt.envs.sea.spread import variance_bound
+from rlopt.spaces import Ball, BoxSet, ConvexSet, Ellipsoid, Simplex
 from rlopt.theory.checks import numbers
 from rlopt.theory.quadratic import Maximum, largest_on_ball, largest_on_box, largest_on_points
 
@@ -38,8 +39,8 @@ def least_squares_variance(A: Any, b: Any, space: ConvexSet, weights: Any = None
     Args:
         A: (n, d), finite.
         b: (n,), finite.
-        space: Ball, Simplex, or a BoxSet of at most 16 sides (the corners are enumerated);
-            `least_squares_variance_bracket` takes larger ones.
+        space: Ball, Ellipsoid, Simplex, or a BoxSet of at most 16 sides, whose corners are
+            enumerated; `least_squares_variance_bracket` takes larger ones.
         weights: (n,), a law; by default uniform.
 
     Raises:
@@ -56,9 +57,7 @@ def least_squares_variance_bracket(
     return _variance(A, b, space, weights)
 
 
-def least_squares_variation(
-    A: Any, b: Any, A_prev: Any, b_prev: Any, space: ConvexSet
-) -> float:
+def least_squares_variation(A: Any, b: Any, A_prev: Any, b_prev: Any, space: ConvexSet) -> float:
     """Exact Sigma^2 between two uniform finite laws: max over X of |dS x - dc|^2.
 
     Args:
@@ -93,7 +92,7 @@ def least_squares_lipschitz(A: Any, b: Any, space: ConvexSet) -> float:
     Args:
         A: (n, d), finite.
         b: (n,), finite.
-        space: Ball, Simplex, BoxSet, or a Product of them.
+        space: Ball, Ellipsoid, Simplex, BoxSet, or a Product of them.
     """
     rows, targets, _ = law("least_squares_lipschitz", A, b, None, space)
     least, most = margins(rows, space)
@@ -112,7 +111,7 @@ def logistic_variance(A: Any, y: Any, space: ConvexSet, weights: Any = None) -> 
     Args:
         A: (n, d), finite.
         y: (n,), each -1 or 1.
-        space: Ball, Simplex, BoxSet, or a Product of them.
+        space: Ball, Ellipsoid, Simplex, BoxSet, or a Product of them.
         weights: (n,), a law; by default uniform.
 
     Raises:
@@ -121,12 +120,12 @@ def logistic_variance(A: Any, y: Any, space: ConvexSet, weights: Any = None) -> 
     rows, labels, w = law("logistic_variance", A, y, weights, space)
     signed = _signed("logistic_variance", rows, labels)
     lower, x = _ascend(signed, w, -w, space)
-    return Bracket(lower, max(lower, _spread_bound(signed, w, x, space)), False)
+    low, high = _factors(signed, space)
+    upper = variance_bound(signed, w, low, high, np.array([expit(-signed @ x), (low + high) / 2.0]))
+    return Bracket(lower, max(lower, upper), False)
 
 
-def logistic_variation(
-    A: Any, y: Any, A_prev: Any, y_prev: Any, space: ConvexSet
-) -> Bracket:
+def logistic_variation(A: Any, y: Any, A_prev: Any, y_prev: Any, space: ConvexSet) -> Bracket:
     """Sigma^2 between two uniform finite laws of logistic losses, bracketed.
 
     `lower` is the best of projected gradient ascents. `upper` lets every gradient's factor s move
@@ -165,7 +164,7 @@ def logistic_lipschitz(A: Any, y: Any, space: ConvexSet) -> float:
     Args:
         A: (n, d), finite.
         y: (n,), each -1 or 1.
-        space: Ball, Simplex, BoxSet, or a Product of them.
+        space: Ball, Ellipsoid, Simplex, BoxSet, or a Product of them.
     """
     rows, labels, _ = law("logistic_lipschitz", A, y, None, space)
     signed = _signed("logistic_lipschitz", rows, labels)
@@ -220,7 +219,10 @@ def _variance(A: Any, b: Any, space: ConvexSet, weights: Any) -> Bracket:
 def _variation(A: Any, b: Any, A_prev: Any, b_prev: Any, space: ConvexSet) -> Bracket:
     owner = "least_squares_variation"
     moments = []
-    for rows, targets, w in (law(owner, A, b, None, space), law(owner, A_prev, b_prev, None, space)):
+    for rows, targets, w in (
+        law(owner, A, b, None, space),
+        law(owner, A_prev, b_prev, None, space),
+    ):
         moments.append(((rows.T * w) @ rows, rows.T @ (w * targets)))
     dS, dc = moments[0][0] - moments[1][0], moments[0][1] - moments[1][1]
     return _shifted(float(dc @ dc), _largest(dS @ dS, dS @ dc, space))
@@ -232,14 +234,22 @@ def _shifted(constant: float, top: Maximum) -> Bracket:
 
 
 def _largest(Q: np.ndarray, linear: np.ndarray, space: ConvexSet) -> Maximum:
-    """Maximum of x'Qx - 2 l'x over the set."""
+    """Maximum of x'Qx - 2 l'x over the set; Q is convex but for the rounding of differences."""
+    scales, axes = np.linalg.eigh((Q + Q.T) / 2.0)
+    Q = (axes * np.maximum(scales, 0.0)) @ axes.T
     if isinstance(space, Ball):
         return largest_on_ball(Q, linear, space.radius)
+    if isinstance(space, Ellipsoid):  # x = C'^-1 z with |z| <= 1, where A = CC'
+        C = np.linalg.cholesky(space.A)
+        half = np.linalg.solve(C, Q)
+        return largest_on_ball(np.linalg.solve(C, half.T), np.linalg.solve(C, linear), 1.0)
     if isinstance(space, Simplex):
         return largest_on_points(Q, linear, np.eye(space.dimension))
     if isinstance(space, BoxSet):
         return largest_on_box(Q, linear, space.low, space.high)
-    raise ValueError(f"exact variances need a Ball, a Simplex or a BoxSet, got {space!r}")
+    raise ValueError(
+        f"exact variances need a Ball, an Ellipsoid, a Simplex or a BoxSet, got {space!r}"
+    )
 
 
 def _exact(owner: str, found: Bracket, space: ConvexSet) -> float:
@@ -263,16 +273,6 @@ def _factors(signed: np.ndarray, space: ConvexSet) -> tuple[np.ndarray, np.ndarr
     return expit(-most), expit(-least)
 
 
-def _spread_bound(signed: np.ndarray, w: np.ndarray, x: np.ndarray, space: ConvexSet) -> float:
-    low, high = _factors(signed, space)
-    bounds = []
-    for s in (expit(-signed @ x), (low + high) / 2.0):
-        mean = (w * s) @ signed
-        ends = [((end[:, None] * signed - mean) ** 2).sum(axis=1) for end in (low, high)]
-        bounds.append(float(w @ np.maximum(*ends)))
-    return min(bounds)
-
-
 def _ascend(
     signed: np.ndarray, squares: np.ndarray, means: np.ndarray, space: ConvexSet
 ) -> tuple[float, np.ndarray]:
@@ -287,7 +287,9 @@ def _ascend(
     sign = -1.0 if squares.any() else 1.0
     weighted = squares * (signed**2).sum(axis=1)
     rng = np.random.default_rng(0)
-    pull = np.vstack([means @ signed, -means @ signed, rng.standard_normal((STARTS, len(signed[0])))])
+    pull = np.vstack(
+        [means @ signed, -means @ signed, rng.standard_normal((STARTS, len(signed[0])))]
+    )
     x = fixed_linear(pull, space)
 
     def value(points: np.ndarray) -> np.ndarray:
