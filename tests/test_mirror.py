@@ -53,7 +53,7 @@ def test_reference_steps(mirror, space, x, y):
 
 
 @pytest.mark.parametrize(("mirror", "space"), PAIRS.values(), ids=PAIRS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), eta=st.floats(1e-3, 10.0))
 def test_the_step_is_the_minimum_over_the_set(mirror, space, seed, eta):
     """By the definition: no point of the set, near or far, has a smaller <g, y> + B(y, x) / eta."""

@@ -21,7 +21,7 @@ from rlopt.spaces import BoxSet, ConvexSet, Simplex
 from rlopt.theory.checks import finite, known, numbers
 
 TINY = 1e-300
-ROUNDING = 4e-15  # relative; where roots stop
+ROUNDING = 1e-14  # relative; where roots stop
 ROOT_STEPS = 200
 
 
@@ -301,7 +301,7 @@ def _root(
     high: np.ndarray,
     start: np.ndarray,
 ) -> np.ndarray:
-    """Root of a rising function, batched: Newton's step, or bisection where that strays.
+    """Root of a rising function, batched: Newton's step while that halves, else bisection.
 
     Args:
         function: (...) -> value and slope, (...), (...).
@@ -309,14 +309,16 @@ def _root(
         high: (...), where it is >= 0.
         start: (...), between them.
     """
-    x = start
+    x, before, done = start, np.asarray(high - low), np.zeros(start.shape, bool)
     for _ in range(ROOT_STEPS):
         value, slope = function(x)
         low, high = np.where(value < 0.0, x, low), np.where(value > 0.0, x, high)
-        newton = x - value / np.maximum(slope, TINY)
-        new = np.where((newton >= low) & (newton <= high), newton, 0.5 * (low + high))
-        moved = np.abs(new - x) > ROUNDING * np.maximum(np.abs(x), 1.0)
-        x = np.where(moved, new, x)  # rows of a batch stop alone
-        if not moved.any():
+        move, smallest = -value / np.maximum(slope, TINY), ROUNDING * np.maximum(np.abs(x), 1.0)
+        inside = (x + move >= low) & (x + move <= high)
+        shrinks = np.abs(move) <= np.maximum(0.5 * before, smallest)  # else it may run in circles
+        move = np.where(inside & shrinks, move, 0.5 * (low + high) - x)
+        x, before = np.where(done, x, x + move), np.abs(move)  # rows of a batch stop alone
+        done |= before <= smallest
+        if done.all():
             break
     return np.asarray(x)
