@@ -220,8 +220,7 @@ def test_exp_concavity(task: Rows) -> None:
         near = ends + np.array([[1e-3], [-1e-3]]) * (ends[::-1] - ends) * [[1.0], [-1.0]]
         middle = (ends + near) / 2.0
         bend = [
-            np.exp(-factor * alpha * task.phi(m, task.targets[index]))
-            for m in (ends, middle, near)
+            np.exp(-factor * alpha * task.phi(m, task.targets[index])) for m in (ends, middle, near)
         ]
         worst = (bend[0] + bend[2] - 2.0 * bend[1]).max()
         if factor == 1.0:
