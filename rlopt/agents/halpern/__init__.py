@@ -5,9 +5,9 @@ the problem counts how many components a method evaluates.
 
 >>> from rlopt.agents import halpern
 >>> game = halpern.MatrixGame([[3.0, -1.0], [-2.0, 1.0]])
->>> solution = halpern.solve("eg", game, iterations=100)
+>>> solution = halpern.solve("eg", game, iterations=1000)
 >>> solution.calls, solution.residual < 1e-6, game.gap(solution.x) < 1e-5
-(400, True, True)
+(4000, True, True)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,23 @@ class _Saddle(Problem):
     0 and 2 with the factor 3 / 2, row 1 to component 1 with the factor 3.
     """
 
-    def __init__(self, A: Any, constrained: bool) -> None:
-        name = type(self).__name__
-        self.A = matrix(name, A)
-        rows, columns = self.A.shape
+    def __init__(
+        self, A: np.ndarray, slopes: np.ndarray, offset: Any, space: ConvexSet | None
+    ) -> None:
+        """Keep F as offset + slopes.u; `slopes` is A, or what is left of it after centring."""
+        self.A, self._slopes, self._offset = A, slopes, offset
+        rows, columns = A.shape
         n = max(rows, columns)
         self._row_weight, self._column_weight = _weights(rows, n), _weights(columns, n)
-        space: ConvexSet | None = None
-        if constrained:
-            space = Product(Simplex(rows), Simplex(columns))
-        row_size = self._row_weight * (self.A**2).sum(axis=1)
-        column_size = self._column_weight * (self.A**2).sum(axis=0)
+        row_size = self._row_weight * (slopes**2).sum(axis=1)
+        column_size = self._column_weight * (slopes**2).sum(axis=0)
         super().__init__(
             rows + columns,
             n,
             space=space,
-            L=np.linalg.norm(self.A, 2),
-            L_average=np.sqrt(max(row_size.max(), column_size.max())),
-            L_importance=np.linalg.norm(self.A),
+            L=float(np.linalg.norm(slopes, 2)),
+            L_average=sqrt(max(row_size.max(), column_size.max())),
+            L_importance=float(np.linalg.norm(slopes)),
             cocoercive=False,
         )
 
@@ -48,14 +48,14 @@ class _Saddle(Problem):
 
     def _operator(self, u: np.ndarray) -> np.ndarray:
         x, y = self.split(u)
-        return np.concatenate([self.A @ y, -(self.A.T @ x)])
+        return np.concatenate([self._slopes @ y, -(self._slopes.T @ x)]) + self._offset
 
     def _mean(self, u: np.ndarray, indices: np.ndarray) -> np.ndarray:
         x, y = self.split(u)
         rows, columns = indices % len(x), indices % len(y)
-        over_x = self.A[:, columns] @ (self._column_weight[columns] * y[columns])
-        over_y = (self._row_weight[rows] * x[rows]) @ self.A[rows]
-        return np.concatenate([over_x, -over_y]) / len(indices)
+        over_x = self._slopes[:, columns] @ (self._column_weight[columns] * y[columns])
+        over_y = (self._row_weight[rows] * x[rows]) @ self._slopes[rows]
+        return np.concatenate([over_x, -over_y]) / len(indices) + self._offset
 
     def __repr__(self) -> str:
         rows, columns = self.A.shape
@@ -78,7 +78,8 @@ class Bilinear(_Saddle):
     """
 
     def __init__(self, A: Any) -> None:
-        super().__init__(A, constrained=False)
+        checked = matrix("Bilinear", A)
+        super().__init__(checked, checked, 0.0, None)
 
     def start(self) -> np.ndarray:
         """The unit vector with equal coordinates: 0 would be the solution itself."""
@@ -92,16 +93,34 @@ class MatrixGame(_Saddle):
 
     Args:
         A: (rows, columns) of losses to x, finite, not 0.
+        centred: split A = C + r 1' + 1 s' with the row and column means of C equal to 0, and give
+            the components the rows and columns of C: F(x, y) = (Cy + r, -C'x - s). It differs from
+            (Ay, -A'x) on the simplices only by multiples of the vectors of ones, which projections
+            do not see, so the game, the residual and the points of each method at a given step are
+            the same. But the constants become those of C, the least for a game on simplices: a
+            large L that only such directions cause makes every step needlessly small.
 
     Raises:
-        ValueError: another A.
+        ValueError: another A; or a centred game with C = 0, in which the players' choices do not
+            interact.
 
     >>> round(MatrixGame([[3.0, -1.0], [-2.0, 1.0]]).value, 12)
     0.142857142857
     """
 
-    def __init__(self, A: Any) -> None:
-        super().__init__(A, constrained=True)
+    def __init__(self, A: Any, centred: bool = False) -> None:
+        checked = matrix("MatrixGame", A)
+        rows, columns = checked.shape
+        space = Product(Simplex(rows), Simplex(columns))
+        if not centred:
+            super().__init__(checked, checked, 0.0, space)
+            return
+        r = checked.mean(axis=1)
+        s = checked.mean(axis=0) - checked.mean()
+        rest = checked - r[:, None] - s
+        if np.abs(rest).max() <= 1e-12 * np.abs(checked).max():
+            raise ValueError("MatrixGame: A is r 1' + 1 s': nothing is left of it when centred")
+        super().__init__(checked, rest, np.concatenate([r, -s]), space)
 
     def start(self) -> np.ndarray:
         """Uniform strategies."""

@@ -62,7 +62,7 @@ class History:
     residual: np.ndarray
 
     def calls_until(self, residual: float) -> float:
-        """Calls at the first recorded iteration with this residual or less; inf if there is none."""
+        """Calls at the first recorded iteration with at most this residual; inf if none has."""
         reached = self.residual <= residual
         return float(self.calls[reached.argmax()]) if reached.any() else float("inf")
 
@@ -82,7 +82,6 @@ def solve(
     step: float | None = None,
     seed: int | np.random.Generator | None = None,
     constants: str = "theory",
-    progress_bar: bool = False,
 ) -> Solution:
     """Run a method on a monotone problem.
 
@@ -96,7 +95,6 @@ def solve(
         step: by default that of the theory, or of the preset; see each method.
         seed: of the random indices, or a Generator; the variance-reduced methods need one.
         constants: "theory" or "practical", the bolder constants of the variance-reduced methods.
-        progress_bar: show one.
 
     Raises:
         ValueError: an unknown method (the closest is offered), a problem that is not cocoercive for
@@ -125,7 +123,7 @@ def solve(
     oracle = Oracle(problem)
     points = _points(method, oracle, start, step, constants, seed)
     with np.errstate(over="ignore", invalid="ignore"):  # `_follow` says when points diverge
-        return _follow(method, points, oracle, start, name, budget, progress_bar)
+        return _follow(method, points, oracle, start, name, budget)
 
 
 def _start(problem: Problem, x0: Any) -> np.ndarray:
@@ -164,30 +162,25 @@ def _follow(
     start: np.ndarray,
     unit: str,
     budget: int,
-    progress_bar: bool,
 ) -> Solution:
     """Take points until the budget of iterations or calls is spent."""
-    from tqdm import tqdm
-
     problem = oracle.problem
     x, spent, k = start, 0, 0
     record = [(0, 0, problem.residual(start))]
     following = 1
-    with tqdm(total=budget, desc=method, unit=unit[:-1], disable=not progress_bar) as bar:
-        while (k if unit == "iterations" else spent) < budget:
-            point = next(points)
-            if unit == "calls" and oracle.calls > budget:
-                break
-            if not np.isfinite(point).all():
-                raise ArithmeticError(
-                    f"{method}: the points diverge, iteration {k + 1} overflows on {problem} "
-                    f"(L = {problem.L:.6g}): use a smaller step"
-                )
-            bar.update(1 if unit == "iterations" else oracle.calls - spent)
-            x, spent, k = point, oracle.calls, k + 1
-            if k == following:
-                following = max(k + 1, int(SPACING * k))
-                record.append((k, spent, problem.residual(x)))
+    while (k if unit == "iterations" else spent) < budget:
+        point = next(points)
+        if unit == "calls" and oracle.calls > budget:
+            break
+        if not np.isfinite(point @ point):
+            raise ArithmeticError(
+                f"{method}: the points diverge, iteration {k + 1} overflows on {problem} "
+                f"(L = {problem.L:.6g}): use a smaller step"
+            )
+        x, spent, k = point, oracle.calls, k + 1
+        if k == following:
+            following = max(k + 1, int(SPACING * k))
+            record.append((k, spent, problem.residual(x)))
     if record[-1][0] != k:
         record.append((k, spent, problem.residual(x)))
     history = History(*(np.array(column) for column in zip(*record, strict=True)))
