@@ -28,11 +28,12 @@ def halpern(oracle: Oracle, start: np.ndarray, step: float | None) -> Points:
 def extragradient(oracle: Oracle, start: np.ndarray, step: float | None) -> Points:
     """EG (Korpelevich 1976); 2n calls an iteration.
 
-    By default the step is 1/L on a set, and 1/(2L) on R^d, where at 1/L the top singular direction
-    of a bilinear problem would only rotate.
+    By default the step is 1/L in games on sets, else 1/(2L): at 1/L the top direction of a bilinear
+    problem on R^d only rotates, and that of a symmetric one (least squares) stays where it is.
     """
     problem = oracle.problem
-    default = 1.0 / (2.0 * problem.L) if problem.space is None else 1.0 / problem.L
+    careful = problem.space is None or problem.cocoercive
+    default = 1.0 / (2.0 * problem.L) if careful else 1.0 / problem.L
     eta = default if step is None else step
     u = start
     while True:
@@ -44,9 +45,12 @@ def extragradient(oracle: Oracle, start: np.ndarray, step: float | None) -> Poin
 def anchored(oracle: Oracle, start: np.ndarray, step: float | None) -> Points:
     """EAG (Yoon and Ryu 2021): EG with (u_0 - u_k)/(k+2) added in each half step.
 
-    Step 1/L by default; 2n calls an iteration.
+    By default the step is 1/L, and 1/(2L) on cocoercive problems, for the reason given for EG.
+    2n calls an iteration.
     """
-    eta = 1.0 / oracle.problem.L if step is None else step
+    problem = oracle.problem
+    default = 1.0 / (2.0 * problem.L) if problem.cocoercive else 1.0 / problem.L
+    eta = default if step is None else step
     u = start
     for k in count():
         base = u + (start - u) / (k + 2)
