@@ -93,7 +93,8 @@ def omd_sea_convex(*, D: Any, L: Any, G: Any, sigma_sq: Any, Sigma_sq: Any, delt
 
     Assumptions: convex means, hints M_t = g_{t-1}; pseudo-regret against a fixed point. Not tight.
 
-    >>> round(omd_sea_convex(D=2.0, L=1.0, G=1.9, sigma_sq=90.0, Sigma_sq=0.0, delta=200.0), 1)
+    >>> most = omd_sea_convex(D=2.0, L=1.0, G=1.9, sigma_sq=90.0, Sigma_sq=0.0, delta=200.0)
+    >>> round(float(most), 1)
     175.7
     """
     name = "omd_sea_convex"
