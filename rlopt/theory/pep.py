@@ -3,8 +3,9 @@
 Performance estimation (Drori and Teboulle 2014; Taylor, Hendrickx and Glineur 2017) for linear
 losses f_t(x) = <g_t, x>: the largest sum <g_t, x_t - u> over **all** convex sets X of any
 dimension, all gradients with |g_t| <= M and all u in X is a semidefinite programme in the Gram
-matrix of the points and the gradients. A projection p of y is a free point with <y - p, z - p> <= 0 for every
-other point z; then X can be the hull of the points, so that nothing is relaxed.
+matrix of the points and the gradients. A projection p of y is a free point with
+<y - p, z - p> <= 0 for every other point z; then X can be the hull of the points, so that nothing
+is relaxed.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ def ogd_constant_step(*, D: Any, G: Any, T: int, eta: Any = None) -> Any:
         eta: the step, > 0; None is D / (G sqrt T).
 
     Assumptions: convex losses; any comparator in the set.
-    Tight: at the default step `rlopt.theory.pep.worst_case("ogd", ...)` attains it, and so does
-    X = [-1, 1] with g_t = (-1)^t where T is even.
+    Tight: at the default step orthogonal gradients G e_t attain it, on X = [-D/sqrt(T), 0]^T from
+    x_1 = 0; `rlopt.theory.pep.worst_case("ogd", ...)` finds nothing worse.
 
     >>> float(ogd_constant_step(D=2.0, G=1.0, T=100))
     20.0
