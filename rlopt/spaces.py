@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from gymnasium.spaces import Box
 
-from rlopt.theory.checks import positive, whole
+from rlopt.theory.checks import numbers, positive, whole
 
 TOLERANCE = 1e-9  # relative; how far outside a point may lie and still be contained
 ROUNDING = 1e-14  # relative; where iterations stop
@@ -24,7 +24,7 @@ GRADIENT_STEPS = 20_000
 
 
 class ConvexSet(Box):
-    """Base of the sets; subclasses define `diameter`, `_euclidean` and `_uniform`.
+    """Base of the sets; subclasses define `diameter`, `largest_norm`, `_euclidean`, `_uniform`.
 
     Args:
         low: smallest coordinates, (d,).
@@ -44,6 +44,11 @@ class ConvexSet(Box):
     @abstractmethod
     def diameter(self) -> float:
         """Largest distance between two points of the set."""
+
+    @property
+    @abstractmethod
+    def largest_norm(self) -> float:
+        """Largest distance of a point of the set from 0, sup |x|."""
 
     @abstractmethod
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
@@ -144,6 +149,11 @@ class Ball(ConvexSet):
         """Twice the radius."""
         return 2.0 * self.radius
 
+    @property
+    def largest_norm(self) -> float:
+        """The radius."""
+        return self.radius
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         norm = np.linalg.norm(y, axis=-1, keepdims=True)
         return y * np.minimum(1.0, self.radius / np.maximum(norm, 1e-300))
@@ -162,7 +172,8 @@ class Ball(ConvexSet):
             if excess.max() <= ROUNDING:
                 break
             slope = (x * x / (scales + mu)).sum(axis=-1, keepdims=True)
-            mu = mu + np.maximum(excess, 0.0) * squared / np.maximum(slope, 1e-300)
+            left = np.where(excess > ROUNDING, excess, 0.0)  # who is there rests: rows stay apart
+            mu = mu + left * squared / np.maximum(slope, 1e-300)
         inside = np.einsum("...ij,...j->...i", axes, x)
         outside = np.linalg.norm(y, axis=-1, keepdims=True) > self.radius
         return np.where(outside, self._euclidean(inside), y)
@@ -178,6 +189,67 @@ class Ball(ConvexSet):
 
     def __repr__(self) -> str:
         return f"Ball({self.dimension}, radius={self.radius!r})"
+
+
+class Ellipsoid(ConvexSet):
+    """{x in R^d: x' A x <= 1}: the unit ball, stretched.
+
+    Args:
+        A: (d, d), symmetric positive definite; the semi-axes are its eigenvalues ** -.5.
+        seed: of `sample`.
+
+    Raises:
+        ValueError: a matrix that is not symmetric positive definite.
+
+    >>> Ellipsoid([[0.25, 0.0], [0.0, 1.0]]).project([3.0, 0.0]).round(12).tolist()
+    [2.0, 0.0]
+    """
+
+    def __init__(self, A: Any, seed: int | None = None) -> None:
+        matrix = numbers("Ellipsoid", "A", A)
+        d = max(matrix.shape[-1:], default=1)
+        scales, axes = _spectrum(matrix, d, (), "Ellipsoid: A")
+        self.A, self.semi_axes = matrix, scales**-0.5
+        self._ball = Ball(len(scales))
+        self._stretch = (axes * self.semi_axes) @ axes.T  # x = stretch z with |z| <= 1
+        self._shrink = (axes / self.semi_axes) @ axes.T
+        edge = np.linalg.norm(self._stretch, axis=-1)
+        super().__init__(-edge, edge, seed)
+
+    @property
+    def diameter(self) -> float:
+        """Twice the longest semi-axis."""
+        return 2.0 * float(self.semi_axes.max())
+
+    @property
+    def largest_norm(self) -> float:
+        """The longest semi-axis."""
+        return float(self.semi_axes.max())
+
+    def _euclidean(self, y: np.ndarray) -> np.ndarray:
+        return self._in_metric(y, np.eye(self.dimension))
+
+    def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:
+        return self._in_metric(y, (axes * scales[..., None, :]) @ np.swapaxes(axes, -1, -2))
+
+    def _in_metric(self, y: np.ndarray, metric: np.ndarray) -> np.ndarray:
+        """In z = stretch^-1 x the set is the unit ball, and the metric stretch H stretch."""
+        ball_metric = self._stretch @ metric @ self._stretch
+        symmetric = (ball_metric + np.swapaxes(ball_metric, -1, -2)) / 2.0
+        there = np.einsum("ij,...j->...i", self._shrink, y)  # by row, so that batches agree
+        inside = self._ball.project(there, metric=symmetric)
+        outside = np.linalg.norm(there, axis=-1, keepdims=True) > 1.0
+        return np.where(outside, np.einsum("ij,...j->...i", self._stretch, inside), y)
+
+    def _uniform(self, rng: np.random.Generator) -> np.ndarray:
+        return self._stretch @ self._ball._uniform(rng)
+
+    def contains(self, x: Any) -> bool:
+        """Whether x is a point of the ellipsoid, up to a relative 1e-9."""
+        return super().contains(x) and bool(np.linalg.norm(self._shrink @ x) <= 1.0 + TOLERANCE)
+
+    def __repr__(self) -> str:
+        return f"Ellipsoid({self.A.tolist()})"
 
 
 class Simplex(ConvexSet):
@@ -199,6 +271,11 @@ class Simplex(ConvexSet):
     def diameter(self) -> float:
         """The distance of two corners; 0 for a single point."""
         return float(np.sqrt(2.0)) if self.dimension > 1 else 0.0
+
+    @property
+    def largest_norm(self) -> float:
+        """1, at the corners."""
+        return 1.0
 
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         """Sorting gives the threshold t of max(y - t, 0) (Held, Wolfe and Crowder 1974)."""
@@ -244,6 +321,11 @@ class BoxSet(ConvexSet):
         """The length of the diagonal."""
         return float(np.linalg.norm(self.high - self.low))
 
+    @property
+    def largest_norm(self) -> float:
+        """That of the farthest corner."""
+        return float(np.linalg.norm(np.maximum(np.abs(self.low), np.abs(self.high))))
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         return np.clip(y, self.low, self.high)
 
@@ -282,6 +364,11 @@ class Product(ConvexSet):
         """Square root of the parts' summed squared diameters."""
         return float(np.linalg.norm([part.diameter for part in self.parts]))
 
+    @property
+    def largest_norm(self) -> float:
+        """Square root of the parts' summed squared largest norms."""
+        return float(np.linalg.norm([part.largest_norm for part in self.parts]))
+
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         blocks = zip(self.parts, self.split(y), strict=True)
         return np.concatenate([part._euclidean(block) for part, block in blocks], axis=-1)
@@ -297,19 +384,23 @@ class Product(ConvexSet):
         return f"Product({', '.join(map(repr, self.parts))})"
 
 
-def _spectrum(metric: Any, d: int, batch: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _spectrum(
+    metric: Any, d: int, batch: tuple[int, ...], name: str = "metric"
+) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues (..., d) and eigenvectors (..., d, d) of a metric."""
     matrix = np.asarray(metric, dtype=np.float64)
     try:
+        if matrix.shape[-2:] != (d, d):
+            raise ValueError
         matrix = np.broadcast_to(matrix, (*batch, d, d))
     except ValueError:
         raise ValueError(
-            f"metric must be of shape ({d}, {d}) or {(*batch, d, d)}, got {matrix.shape}"
+            f"{name} must be of shape ({d}, {d}) or {(*batch, d, d)}, got {matrix.shape}"
         ) from None
     size = np.abs(matrix).max(initial=0.0)
     if not np.isfinite(size) or np.abs(matrix - np.swapaxes(matrix, -1, -2)).max() > 1e-9 * size:
-        raise ValueError("metric must be finite and symmetric")
+        raise ValueError(f"{name} must be finite and symmetric")
     scales, axes = np.linalg.eigh(matrix)
     if not scales.min() > 0.0:
-        raise ValueError(f"metric must be positive definite, got an eigenvalue {scales.min():.3g}")
+        raise ValueError(f"{name} must be positive definite, got an eigenvalue {scales.min():.3g}")
     return scales, axes

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq, lsq_linear
 from zoo import params
 
-from rlopt.spaces import Ball, BoxSet, ConvexSet, Product, Simplex
+from rlopt.spaces import Ball, BoxSet, ConvexSet, Ellipsoid, Product, Simplex
 
 SETS: dict[str, ConvexSet] = {
     "ball": Ball(4, radius=0.7),
@@ -19,6 +19,7 @@ SETS: dict[str, ConvexSet] = {
     "simplex": Simplex(5),
     "point": Simplex(1),
     "box": BoxSet([-1.0, 0.0, 2.0], [1.0, 0.0, 5.0]),
+    "ellipsoid": Ellipsoid([[2.0, 0.5, 0.0], [0.5, 1.0, 0.1], [0.0, 0.1, 4.0]]),
     "product": Product(Simplex(3), Ball(2), BoxSet([-1.0], [2.0])),
 }
 FLOOR = 1e-9
@@ -35,6 +36,8 @@ def least(space: ConvexSet, direction: np.ndarray) -> float:
     """The minimum of <direction, x> over the set, in closed form."""
     if isinstance(space, Ball):
         return -space.radius * float(np.linalg.norm(direction))
+    if isinstance(space, Ellipsoid):
+        return -float(np.sqrt(direction @ np.linalg.solve(space.A, direction)))
     if isinstance(space, Simplex):
         return float(direction.min())
     if isinstance(space, Product):
@@ -66,6 +69,16 @@ def test_values() -> None:
     assert Ball(3, 2.0).diameter == 4.0
     assert Simplex(7).diameter == pytest.approx(2.0**0.5) and Simplex(1).diameter == 0.0
     assert BoxSet([0.0, 0.0], [3.0, 4.0]).diameter == 5.0
+    assert BoxSet([-3.0, 1.0], [2.0, 4.0]).largest_norm == 5.0
+
+
+@pytest.mark.parametrize("space", params(SETS))
+def test_the_largest_norm_is_that_of_the_farthest_point(space: ConvexSet) -> None:
+    """A convex function is largest at an extreme point, and projecting far points finds those."""
+    far = 1e4 * np.random.default_rng(5).standard_normal((4000, space.dimension))
+    norms = np.linalg.norm(space.project(far), axis=-1)
+    assert norms.max() == pytest.approx(space.largest_norm, rel=1e-3)
+    assert norms.max() <= space.largest_norm * (1.0 + 1e-12)
 
 
 def test_ball_in_a_metric_against_a_root_finder() -> None:
@@ -135,6 +148,10 @@ BAD: Any = [
     (lambda: Ball(2.5), "d must be a whole number"),  # type: ignore[arg-type]  # refused
     (lambda: Ball(2, radius=0.0), "radius must be"),
     (lambda: Ball(2, radius=np.nan), "radius must be"),
+    (lambda: Ellipsoid([[1.0, 2.0], [2.0, 1.0]]), "Ellipsoid: A must be positive definite"),
+    (lambda: Ellipsoid([1.0, 2.0]), "A must be of shape"),
+    (lambda: Ellipsoid([[1.0, 2.0]]), "A must be of shape"),
+    (lambda: Product(Ball(1), 3), "convex sets"),  # type: ignore[arg-type]  # refused
     (lambda: Simplex(-1), "d must be a whole number"),
     (lambda: BoxSet([0.0], [1.0, 2.0]), "of one shape"),
     (lambda: BoxSet([1.0], [0.0]), "low <= high"),
