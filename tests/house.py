@@ -32,7 +32,7 @@ ALL_ROOMS = ("rlopt.theory", "rlopt.spaces", "rlopt.envs", "rlopt.agents", "rlop
 ROOMS = {
     "rlopt": Room(ALL_ROOMS),
     "rlopt.__main__": Room(("rlopt.cli",)),
-    "rlopt.data": Room((), ("numpy",)),
+    "rlopt.data": Room((), ("numpy", "sklearn")),
     "rlopt.spaces": Room(("rlopt.theory",), (*ARRAYS, "gymnasium")),
     "rlopt.theory": Room(("rlopt.theory",), (*ARRAYS, "cvxpy")),
     "rlopt.envs": Room(

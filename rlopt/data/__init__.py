@@ -7,7 +7,9 @@ from importlib import resources
 
 import numpy as np
 
-__all__ = ["gpdp_training_series"]
+from rlopt.data.tables import Table, breast_cancer, diabetes, digits
+
+__all__ = ["Table", "breast_cancer", "diabetes", "digits", "gpdp_training_series"]
 
 
 def gpdp_training_series() -> np.ndarray:

@@ -1,0 +1,445 @@
+"""SEATask: an online convex task as a FuncEnv (notes on optimistic mirror descent, 2 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from gymnasium.spaces import Box
+
+from rlopt.envs.core import Array, FuncEnv, Info, Oracle, cached
+from rlopt.spaces import ConvexSet
+from rlopt.theory.checks import known, whole
+
+COMPARATORS = ("static", "dynamic")
+INFEASIBLE = ("project", "raise", "penalise")
+DELTA = 1.0  # of the step sizes in `bound_T1`
+OUTSIDE = 1e-9  # distance from a set beyond which a point counts as outside
+
+
+class Round(NamedTuple):
+    """What nature has done in a round; the leading axis is the batch (or the rounds)."""
+
+    t: Array  # (n,), 1 .. T
+    z: Array  # (n, m), the sample that makes f_t
+    secret: Array  # (n, k), what nature drew before the first round (an order, ...)
+    past: Array  # (n, j), sum of the statistics of earlier rounds
+
+
+class SEAState(NamedTuple):
+    """An episode so far. Observations show t, x, gradient and loss, and nothing else."""
+
+    t: Array  # (n,), rounds played
+    x: Array  # (n, d), the last point played
+    gradient: Array  # (n, d), of f_t there
+    loss: Array  # (n,), f_t there
+    z: Array  # (n, m), see Round
+    secret: Array  # (n, k), see Round
+    outside: Array  # (n,), how far the last action lay outside the set
+    V: Array  # (n,), sum of |g_s - g_{s-1}|^2 with g_0 = 0
+    path: Array  # (n,), sum of |x_s - x_{s-1}|
+    total: Array  # (n,), sum of f_s(x_s)
+    statistic: Array  # (n, j), sum of the losses' sufficient statistics
+    pseudo: Array  # (n,), sum of F_s(x_s) - F_s(u*)
+    dynamic: Array  # (n,), sum of F_s(x_s) - min F_s
+
+
+@dataclass(frozen=True, kw_only=True)
+class SEATask(FuncEnv):
+    """Play points of a convex set against losses that are drawn anew each round.
+
+    Subclasses are frozen dataclasses. They define `space`, `G`, `loss_bounds`, `m` (and, if there
+    is noise, `noise_spec`), the per-round arrays `sigma_sq_t` and `Sigma_sq_t`, and the pure
+    batched methods `sample`, `loss`, `gradient`, `mean_loss`, `minimiser` and `best_fixed`; where
+    sums of a statistic determine the best fixed point in hindsight, `statistic` and `best_loss`.
+
+    Action space:
+        Box around the convex set, (d,), float64. A point outside is dealt with by `on_infeasible`.
+
+    Observation space:
+        Box, float64, finite: last gradient g_{t-1} (d; absent under "loss_only"), last point
+        x_{t-1} (d), last loss, t / T. At reset: g = 0, x = the projection of 0, loss 0, t = 0.
+
+    Reward:
+        -f_t(x_t), less G times the distance from the set under "penalise".
+
+    Starting state:
+        Before the first round. The sequence of losses depends on the seed, not on the actions.
+
+    Episode end:
+        Truncates after T = `horizon` rounds.
+
+    Info (each step, sums up to this round):
+        x, the point played (d,); loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and Sigma_sq_t of this round;
+        V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|; projected: the action lay outside;
+        regret_static: realised, against the best fixed point of the rounds so far (only where it
+        has a closed form); regret_pseudo: of mean losses, against the fixed point that is best over
+        the whole episode; regret_dynamic: of mean losses, against every round's minimiser;
+        bound_T1: what convex optimistic mirror descent (delta = 1) is sure to stay under for this
+        V, (5/2) D sqrt V + (D/2) sqrt delta + D G; regret: of this step, against the comparator.
+
+    Args:
+        horizon: rounds T, >= 1.
+        comparator: whom regret is measured against: "static", the best fixed point for the mean
+            losses, or "dynamic", each round's minimiser of the mean loss.
+        on_infeasible: "project" plays the nearest point, "raise" refuses with a ValueError,
+            "penalise" projects and adds G times the distance to the cost.
+        feedback: "full_grad", or "loss_only" without the gradient.
+
+    Raises:
+        ValueError, TypeError: naming the parameter, its value and what is allowed.
+    """
+
+    horizon: int = 1000
+    comparator: str = "static"
+    on_infeasible: str = "project"
+    feedback: str = "full_grad"
+
+    unit = "loss"
+    render_modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi")
+    feedbacks: ClassVar[tuple[str, ...]] = ("full_grad", "loss_only")
+    comparators: ClassVar[tuple[str, ...]] = COMPARATORS
+    L: ClassVar[float | None] = None
+    lam: ClassVar[float] = 0.0
+    closed_form: ClassVar[bool] = True  # whether `best_loss` knows the best point in hindsight
+    foreseen: ClassVar[bool] = True  # whether the comparator's points are known beforehand
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        object.__setattr__(self, "horizon", whole(owner, "horizon", self.horizon, 1))
+        known(owner, "comparator", self.comparator, self.comparators)
+        known(owner, "on_infeasible", self.on_infeasible, INFEASIBLE)
+        known(owner, "feedback", self.feedback, self.feedbacks)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Parameters only: derived constants are made again where they are needed."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    # What subclasses define -----------------------------------------------------------------------
+
+    @cached_property
+    def space(self) -> ConvexSet:
+        """The convex set X."""
+        raise NotImplementedError(f"{type(self).__name__} must define space")
+
+    @property
+    def G(self) -> float:
+        """Bound on |grad f_t| over X."""
+        raise NotImplementedError(f"{type(self).__name__} must define G")
+
+    @property
+    def alpha(self) -> float | None:
+        """Exp-concavity of every f_t on X, None if there is none."""
+        return None
+
+    @property
+    def loss_bounds(self) -> tuple[float, float]:
+        """Least and largest f_t(x) over X, or bounds on them."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss_bounds")
+
+    @property
+    def m(self) -> int:
+        """Length of a sample z_t."""
+        return self.space.dimension
+
+    @cached_property
+    def sigma_sq_t(self) -> np.ndarray:
+        """Expected variance sup E |grad f_t - grad F_t|^2 of each round, (T,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define sigma_sq_t")
+
+    @cached_property
+    def Sigma_sq_t(self) -> np.ndarray:
+        """Expected variation sup |grad F_t - grad F_{t-1}|^2 of each round, (T,), 0 at t = 1."""
+        raise NotImplementedError(f"{type(self).__name__} must define Sigma_sq_t")
+
+    def sample(self, t: Array, secret: Array, noise: Array) -> Array:
+        """The samples z_t, (n, m), from rounds (n,), secrets (n, k) and step noise (n, d)."""
+        raise NotImplementedError(f"{type(self).__name__} must define sample(t, secret, noise)")
+
+    def loss(self, z: Array, x: Array) -> Array:
+        """f_t(x) for samples (n, m) and points (n, d); (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss(z, x)")
+
+    def gradient(self, z: Array, x: Array) -> Array:
+        """Gradient of f_t at x, (n, d)."""
+        raise NotImplementedError(f"{type(self).__name__} must define gradient(z, x)")
+
+    def mean_loss(self, played: Round, x: Array) -> Array:
+        """F_t(x), (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define mean_loss(played, x)")
+
+    def minimiser(self, played: Round) -> Array:
+        """The minimiser of F_t over X, (n, d)."""
+        raise NotImplementedError(f"{type(self).__name__} must define minimiser(played)")
+
+    @cached_property
+    def best_fixed(self) -> np.ndarray:
+        """u*, the minimiser of sum F_t over X, (d,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define best_fixed")
+
+    def statistic(self, z: Array) -> Array:
+        """What `best_loss` needs the sum of, (n, j)."""
+        return z[:, :0]
+
+    def best_loss(self, summed: Array, t: Array) -> Array:
+        """min over X of f_1 + ... + f_t from summed statistics (n, j); (n,)."""
+        raise NotImplementedError(f"{type(self).__name__} must define best_loss(summed, t)")
+
+    def secrets(self, noise: Array) -> Array:
+        """What nature fixes before the first round, (n, k), from the initial noise (n, d)."""
+        return noise
+
+    def draw(self, state: SEAState, x: Array, t: Array, noise: Array) -> Array:
+        """The samples z_t, (n, m); adaptive tasks override it and look at the points x, (n, d)."""
+        return self.sample(t, state.secret, noise)
+
+    # Constants ------------------------------------------------------------------------------------
+
+    @property
+    def D(self) -> float:
+        """Diameter of X."""
+        return self.space.diameter
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """The constants that are known and positive, named as learners take them."""
+        values = {"G": self.G, "L": self.L, "lam": self.lam, "alpha": self.alpha, "T": self.horizon}
+        return {name: value for name, value in values.items() if value}
+
+    @property
+    def sigma_sq(self) -> float:
+        """Expected sum of the rounds' variances, t = 1 .. T (its upper bound if not `exact`)."""
+        return float(self.sigma_sq_t.sum())
+
+    @property
+    def Sigma_sq(self) -> float:
+        """Expected sum of the rounds' variations, t = 2 .. T (its upper bound if not `exact`)."""
+        return float(self.Sigma_sq_t.sum())
+
+    @property
+    def sigma_sq_bounds(self) -> tuple[float, float]:
+        """A bracket of sigma_sq; its ends are equal where it is exact."""
+        return self.sigma_sq, self.sigma_sq
+
+    @property
+    def Sigma_sq_bounds(self) -> tuple[float, float]:
+        """A bracket of Sigma_sq; its ends are equal where it is exact."""
+        return self.Sigma_sq, self.Sigma_sq
+
+    @property
+    def exact(self) -> bool:
+        """Whether sigma_sq and Sigma_sq are exact."""
+        return all(low == high for low, high in (self.sigma_sq_bounds, self.Sigma_sq_bounds))
+
+    @cached_property
+    def rounds(self) -> Round:
+        """Every round, without what nature drew: the leading axis is time."""
+        return unseen(np.arange(1.0, self.horizon + 1.0))
+
+    @property
+    def static_total(self) -> float:
+        """Least expected total of a fixed point, sum F_t(u*)."""
+        points = np.broadcast_to(self.best_fixed, (self.horizon, self.space.dimension))
+        return float(self.mean_loss(self.rounds, points).sum())
+
+    @property
+    def dynamic_total(self) -> float:
+        """Sum of min F_t: no policy expects less."""
+        return float(self.mean_loss(self.rounds, self.minimiser(self.rounds)).sum())
+
+    # Spaces ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def action_space(self) -> Box:  # type: ignore[override]  # derived, not declared
+        """The Box around X."""
+        return Box(self.space.low, self.space.high, dtype=np.float64)
+
+    @cached_property
+    def observation_space(self) -> Box:  # type: ignore[override]  # derived, not declared
+        """See the class."""
+        low, high = self.loss_bounds
+        steep = np.full(self._shown, self.G)
+        least = np.concatenate([-steep, self.space.low, [min(low, 0.0), 0.0]])
+        most = np.concatenate([steep, self.space.high, [max(high, 0.0), 1.0]])
+        room = OUTSIDE * (1.0 + most - least)  # sums round
+        return Box(least - room, most + room, dtype=np.float64)
+
+    @property
+    def _shown(self) -> int:
+        """Coordinates of the gradient that an observation shows."""
+        return 0 if self.feedback == "loss_only" else self.space.dimension
+
+    def answers(self, observation: Array) -> dict[str, np.ndarray]:
+        """What a learner is told: observations (n, *obs) -> gradient (n, d) and loss (n,).
+
+        Without the gradient under "loss_only".
+        """
+        observation = np.asarray(observation, dtype=np.float64)
+        told = {"loss": observation[:, -2]}
+        if self._shown:
+            told["gradient"] = observation[:, : self._shown]
+        return told
+
+    def round_of(self, observation: Array) -> np.ndarray:
+        """The round that comes next, (n,), 1 .. T."""
+        return np.minimum(np.rint(observation[:, -1] * self.horizon) + 1.0, self.horizon)
+
+    def idle_action(self, observation: Array) -> np.ndarray:
+        """The projection of 0, for ever."""
+        return np.tile(self.start, (len(observation), 1))
+
+    @cached_property
+    def start(self) -> np.ndarray:
+        """The projection of 0, (d,)."""
+        return self.space.project(np.zeros(self.space.dimension))
+
+    # Dynamics -------------------------------------------------------------------------------------
+
+    def initial(self, noise: Array) -> SEAState:
+        """(n, d) initial noise -> n episodes before their first round."""
+        n = len(noise)
+        zero = np.zeros(n)
+        empty = np.zeros((n, self.m))
+        return SEAState(
+            t=zero,
+            x=np.tile(self.start, (n, 1)),
+            gradient=np.zeros((n, self.space.dimension)),
+            loss=zero,
+            z=empty,
+            secret=self.secrets(noise),
+            outside=zero,
+            V=zero,
+            path=zero,
+            total=zero,
+            statistic=np.zeros_like(self.statistic(empty)),
+            pseudo=zero,
+            dynamic=zero,
+        )
+
+    def transition(self, state: SEAState, action: Array, noise: Array) -> SEAState:
+        """Play (n, d) actions for one round."""
+        x = self.space.project(action)
+        outside = np.sqrt(squared(action - x))
+        if self.on_infeasible == "raise" and (outside > OUTSIDE).any():
+            raise ValueError(
+                f"{type(self).__name__}: action must be a point of {self.space}, got one "
+                f'{outside.max():.3g} outside it (on_infeasible="project" plays the nearest)'
+            )
+        t = state.t + 1.0
+        z = self.draw(state, x, t, noise)
+        played = Round(t, z, state.secret, state.statistic)
+        gradient, loss, mean = self.gradient(z, x), self.loss(z, x), self.mean_loss(played, x)
+        best = np.broadcast_to(self.best_fixed, x.shape)
+        moved = np.sqrt(squared(x - state.x)) * (state.t > 0.0)
+        return SEAState(
+            t=t,
+            x=x,
+            gradient=gradient,
+            loss=loss,
+            z=z,
+            secret=state.secret,
+            outside=outside,
+            V=state.V + squared(gradient - state.gradient),
+            path=state.path + moved,
+            total=state.total + loss,
+            statistic=state.statistic + self.statistic(z),
+            pseudo=state.pseudo + mean - self.mean_loss(played, best),
+            dynamic=state.dynamic + mean - self.mean_loss(played, self.minimiser(played)),
+        )
+
+    def observation(self, state: SEAState, noise: Array) -> Array:
+        """See the class."""
+        last = np.stack([state.loss, state.t / self.horizon], axis=-1)
+        return np.concatenate([state.gradient[:, : self._shown], state.x, last], axis=-1)
+
+    def cost(self, state: SEAState) -> Array:
+        """What the last round cost, (n,): the loss, and the penalty if there is one."""
+        if self.on_infeasible != "penalise":
+            return state.loss
+        return state.loss + self.G * state.outside
+
+    def reward(self, state: SEAState, action: Array, next_state: SEAState) -> Array:
+        """Minus the cost of the round, (n,)."""
+        return -self.cost(next_state)
+
+    def regret(self, state: SEAState, action: Array, next_state: SEAState) -> Array:
+        """Cost of the round less the comparator's, (n,); E sum = V* - V^pi."""
+        return self.cost(next_state) - self.loss(next_state.z, self.compared(state, next_state))
+
+    def compared(self, state: SEAState, next_state: SEAState) -> Array:
+        """The comparator's points of the round between two states, (n, d)."""
+        if self.comparator == "static":
+            return np.broadcast_to(self.best_fixed, next_state.x.shape)
+        return self.minimiser(between(state, next_state))
+
+    def target(self, t: Array) -> Array:
+        """The comparator's points in rounds (n,), (n, d)."""
+        if self.comparator == "static":
+            return np.tile(self.best_fixed, (len(t), 1))
+        return self.minimiser(unseen(t))
+
+    def transition_info(self, state: SEAState, action: Array, next_state: SEAState) -> Info:
+        """The round and the sums up to it; see the class."""
+        now = next_state
+        index = now.t.astype(np.int64) - 1
+        info = {
+            "x": now.x,
+            "loss": now.loss,
+            "F": self.mean_loss(between(state, now), now.x),
+            "sigma_sq_t": self.sigma_sq_t[index],
+            "Sigma_sq_t": self.Sigma_sq_t[index],
+            "V": now.V,
+            "path": now.path,
+            "projected": now.outside > OUTSIDE,
+            "regret_pseudo": now.pseudo,
+            "regret_dynamic": now.dynamic,
+            "bound_T1": self.D * (2.5 * np.sqrt(now.V) + 0.5 * DELTA**0.5 + self.G),
+        }
+        if self.closed_form:
+            info["regret_static"] = now.total - self.best_loss(now.statistic, now.t)
+        return info
+
+    # Oracle and pictures --------------------------------------------------------------------------
+
+    @cached
+    def oracle(self) -> Oracle:
+        """The comparator: see `rlopt.envs.sea.oracle`."""
+        from rlopt.envs.sea.oracle import comparator
+
+        return comparator(self)
+
+    def text(self, history: Sequence[Mapping[str, Any]]) -> str:
+        """One line: round, loss, regret so far, bound."""
+        from rlopt.envs.sea.picture import line
+
+        return line(self, history)
+
+    def picture(self, history: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Regret against its bound, and the points played, (420, 640, 3) uint8."""
+        from rlopt.envs.sea.picture import draw
+
+        return draw(self, history)
+
+
+def squared(vectors: Array) -> Array:
+    """Squared lengths, (..., d) -> (...)."""
+    return np.einsum("...i,...i->...", vectors, vectors)
+
+
+def between(state: SEAState, next_state: SEAState) -> Round:
+    """What nature did between two states."""
+    return Round(next_state.t, next_state.z, next_state.secret, state.statistic)
+
+
+def unseen(t: Array) -> Round:
+    """Rounds (n,) of which nothing but the time is known."""
+    nothing = np.empty((len(t), 0))
+    return Round(t, nothing, nothing, nothing)
+
+
+def changes(means: Array) -> np.ndarray:
+    """|m_t - m_{t-1}|^2 of vectors (T, d), 0 at t = 1; (T,)."""
+    return np.concatenate([[0.0], squared(np.diff(means, axis=0))])
