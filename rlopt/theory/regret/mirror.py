@@ -194,10 +194,8 @@ def omd_exp_sea(*, D: Any, L: Any, G: Any, d: Any, beta: Any, sigma_sq: Any, Sig
     """
     name = "omd_exp_sea"
     L, sigma_sq, Sigma_sq = at_least_zero(name, L=L, sigma_sq=sigma_sq, Sigma_sq=Sigma_sq)
-    (d,) = above_zero(name, d=d)
-    still = omd_exp_pathwise(
-        D=D, G=G, d=d, beta=beta, V_T=np.square(G) + 8.0 * sigma_sq + 4.0 * Sigma_sq
-    )
+    D, G, d, beta = above_zero(name, D=D, G=G, d=d, beta=beta)
+    still = omd_exp_pathwise(D=D, G=G, d=d, beta=beta, V_T=G**2 + 8.0 * sigma_sq + 4.0 * Sigma_sq)
     return still + 16.0 * d / beta * np.log1p(32.0 * L**2)
 
 
@@ -221,6 +219,7 @@ def omd_implicit_sea(*, D: Any, G: Any, sigma_tilde_sq: Any, Sigma_sq: Any, delt
     that vector, or the bound can fail. Not tight.
     """
     name = "omd_implicit_sea"
+    D, G, delta = above_zero(name, D=D, G=G, delta=delta)
     sigma_tilde_sq, Sigma_sq = at_least_zero(name, sigma_tilde_sq=sigma_tilde_sq, Sigma_sq=Sigma_sq)
     noise = np.sqrt(6.0 * sigma_tilde_sq) + np.sqrt(3.0 * Sigma_sq)
     return omd_convex_pathwise(D=D, G=G, V_T=(G + noise) ** 2, delta=delta)
