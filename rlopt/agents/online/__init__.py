@@ -25,6 +25,10 @@ __all__ = ["make", "names"]
 
 LEARNERS = {
     "ogd": "rlopt.agents.online.descent:OGD",
+    "optimistic_omd": "rlopt.agents.online.omd:OptimisticOMD",
+    "optimistic_omd_sc": "rlopt.agents.online.omd:StronglyConvexOMD",
+    "optimistic_omd_exp": "rlopt.agents.online.newton:OptimisticNewton",
+    "optimistic_omd_implicit": "rlopt.agents.online.implicit:ImplicitOMD",
 }
 
 

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-
+from rlopt.agents.online import steps
 from rlopt.agents.online.base import Answer, Learner, constant
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import known, positive
+from rlopt.theory.checks import known, positive, whole
 
 SCHEDULES = ("sqrt_T", "sqrt_t", "strongly_convex")
 
 
 class OGD(Learner):
-    """x_{t+1} = Proj(x_t - eta_t g_t)."""
+    """x_{t+1} = Proj(x_t - eta_t g_t).
+
+    Args:
+        space: the convex action set, of diameter D.
+        runs: see `online.make`.
+        schedule: "sqrt_T": D / (G sqrt T), needs G and T; "sqrt_t": D / (G sqrt t), needs G;
+            "strongly_convex": 1 / (lam t), needs lam.
+        eta: a step size of one's own, > 0, or a function of t = 1, 2, ...; wins over `schedule`.
+        G: the largest norm of a gradient.
+        T: the number of rounds.
+        lam: strong convexity of the losses.
+    """
 
     name: ClassVar[str] = "ogd"
 
@@ -32,8 +42,17 @@ class OGD(Learner):
     ) -> None:
         super().__init__(space, runs)
         known(self.name, "schedule", schedule, SCHEDULES)
-        self.G = constant(self.name, "G", G, positive)
+        if eta is not None:
+            self._schedule = steps.chosen(self.name, eta)
+        elif schedule == "strongly_convex":
+            self._schedule = steps.strongly_convex(constant(self.name, "lam", lam, positive))
+        elif schedule == "sqrt_t":
+            self._schedule = steps.sqrt_t(space.diameter, constant(self.name, "G", G, positive))
+        else:
+            G = constant(self.name, "G", G, positive)
+            T = constant(self.name, "T", T, lambda owner, name, value: whole(owner, name, value, 1))
+            self._schedule = steps.sqrt_T(space.diameter, G, T)
 
     def _learn(self, answer: Answer) -> None:
-        eta: Any = self.space.diameter / (self.G * np.sqrt(self.t + 1.0))
+        eta = self._schedule(self.t + 1, 0.0)
         self.x = self.space.project(answer.x - eta[..., None] * answer.gradient)
