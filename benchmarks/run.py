@@ -20,13 +20,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rlopt.agents import make
+from rlopt.agents import make, online
 from rlopt.bench.config import TrialSpec
 from rlopt.envs import FuncEnv, FuncGymEnv, FuncVectorEnv
 from rlopt.envs.fishery import AgeStructured, Allen, Fishery, LognormalNoise
+from rlopt.spaces import Ball
 from rlopt.theory.dp import solve_harvest
 
 REPEATS = 5
+PYNOL = 790.0  # rounds/s of its OptimisticOGD, one run of d=10: measured before (710-790), not here
 
 
 def fishery() -> Fishery:
@@ -84,6 +86,19 @@ def python_seconds(code: str) -> float:
 def help_seconds() -> float:
     command = [sys.executable, "-m", "rlopt.cli", "--help"]
     return best(lambda: subprocess.run(command, check=True, capture_output=True))
+
+
+def mirror_descent_rate(runs: int | None, rounds: int) -> float:
+    """Run-rounds a second, ask and tell, of optimistic mirror descent on a ball of R^10."""
+    learner = online.make("optimistic_omd", Ball(10), runs=runs, G=1.0, delta=1.0)
+    shape = (8, 10) if runs is None else (8, runs, 10)
+    gradients = 0.3 * np.random.default_rng(0).standard_normal(shape)
+
+    def run() -> None:
+        for t in range(rounds):
+            learner.tell(learner.ask(), gradient=gradients[t % 8])
+
+    return (runs or 1) * rounds / best(run)
 
 
 def dp_seconds() -> float:
@@ -163,6 +178,25 @@ def measurements() -> dict[str, tuple[Callable[[], float], str, float, bool]]:
         "scalar env, everything on": (lambda: scalar_rate(full, light), "/s", 2.5e4, True),
         "peer: gymnasium CartPole, scalar": (lambda: scalar_rate(cartpole, 0), "/s", 0.0, True),
         "exact DP, 751 nodes, gamma .99": (dp_seconds, "s", 0.5, False),
+        "optimistic OMD, 1 run": (lambda: mirror_descent_rate(None, 5_000), "/s", 1e4, True),
+        "optimistic OMD, 10 000 runs": (
+            lambda: mirror_descent_rate(10_000, 50),
+            "/s",
+            1.5e6,
+            True,
+        ),
+        "optimistic OMD, 1 run, 15 x PyNOL's 790/s": (
+            lambda: mirror_descent_rate(None, 5_000),
+            "/s",
+            15 * PYNOL,
+            True,
+        ),
+        "optimistic OMD, 10 000 runs, 1000 x PyNOL's": (
+            lambda: mirror_descent_rate(10_000, 50),
+            "/s",
+            1000 * PYNOL,
+            True,
+        ),
         "GPDP pipeline, hyper-posterior": (gpdp_seconds, "s", 3.0, False),
         "import rlopt": (lambda: python_seconds("import rlopt"), "s", 0.4, False),
         "rlopt --help": (help_seconds, "s", 0.5, False),

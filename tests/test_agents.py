@@ -10,14 +10,14 @@ import pytest
 from gymnasium.wrappers import RecordEpisodeStatistics
 from zoo import ALLEN, FISHERIES, LOGISTIC, Count, Drift
 
-from rlopt.agents import LearnerAgent, make, names
+from rlopt.agents import LearnerAgent, make, names, online
 from rlopt.agents.core import needed
 from rlopt.agents.sb3 import RegretCallback
 from rlopt.envs import FuncGymEnv, FuncSB3VecEnv, FuncVectorEnv, policy
 from rlopt.envs.fishery import Fishery, Logistic, NormalNoise
 
 SPECIES = ("constant_mortality", "constant_escapements")  # rules for several stocks
-NAMES = [name for name in names() if name not in SPECIES]
+NAMES = [name for name in names() if name not in (*SPECIES, *online.names())]
 LEARNING = ("a2c", "dqn", "ppo", "sac", "td3", "tqc", "trpo")
 WORLDS: dict[str, Any] = {
     "func": lambda: LOGISTIC,
@@ -35,7 +35,8 @@ def test_all_names_are_there() -> None:
         f"constant_{k}{end}" for k in ("quota", "fraction", "escapement") for end in ("", "_tuned")
     }
     fits = {"gpdp", "parametric_mle", "parametric_bayes"}
-    assert set(names()) == rules | constants | fits | set(LEARNING) | set(SPECIES)
+    learners = set(online.names()) - {"optimistic_omd_implicit"}  # it needs a prox
+    assert set(names()) == rules | constants | fits | set(LEARNING) | set(SPECIES) | learners
 
 
 @pytest.mark.parametrize("world", sorted(WORLDS))

@@ -9,7 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from zoo import ALLEN, ENVIRONMENTS, EXACT, FISHERIES, FISHERY_IDS, FRAGILE, FUNCS, params
+from zoo import ALLEN, EXACT, FISHERIES, FISHERY_IDS, FRAGILE, FUNCS, TORCHED, params
 
 from rlopt.envs import FuncEnv, FuncGymEnv, FuncVectorEnv
 from rlopt.envs.batch import Batch
@@ -97,7 +97,7 @@ def test_a_year_line_by_line(fishery: Fishery) -> None:
         batch.state = after
 
 
-@pytest.mark.parametrize("env", params(ENVIRONMENTS))
+@pytest.mark.parametrize("env", params(TORCHED))
 def test_numpy_and_torch_agree(env: FuncEnv) -> None:
     """One kernel: transition, observation, reward and terminal in float64."""
     rng, n = np.random.default_rng(0), 64
@@ -129,7 +129,7 @@ def test_numpy_and_torch_agree(env: FuncEnv) -> None:
         state, other = after, torched
 
 
-@pytest.mark.parametrize("env", params(FUNCS))
+@pytest.mark.parametrize("env", params({k: f for k, f in FUNCS.items() if k in TORCHED}))
 def test_torch_keeps_the_precision(env: FuncEnv) -> None:
     """float32 noise gives float32 states, observations and rewards."""
     initial, step, seen = (

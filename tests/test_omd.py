@@ -1,12 +1,15 @@
 """Mirror descent: reference runs, step sizes, hints, and what a learner refuses."""
 
 from math import log, sqrt
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rlopt.agents import online
-from rlopt.agents.online.omd import OptimisticOMD
+from rlopt.agents.online.implicit import ImplicitOMD
+from rlopt.agents.online.newton import OptimisticNewton
+from rlopt.agents.online.omd import OptimisticOMD, StronglyConvexOMD
 from rlopt.envs.sea import play
 from rlopt.spaces import Ball, BoxSet, Simplex
 
@@ -131,3 +134,113 @@ def test_only_the_implicit_hint_rests_at_a_kink(T, explicit):
     assert run("optimistic_omd") == pytest.approx(explicit, rel=CLOSE)
     implicit = run("optimistic_omd_implicit", prox=lambda t, z, step: soft(z, step))
     assert implicit == pytest.approx(0.3, rel=CLOSE)
+
+
+def test_the_first_five_steps():
+    """eta_t = D / sqrt(delta + 4 G^2 + V_{t-1}): known before the round's gradient is seen."""
+    g = np.array([[0.6, 0.0], [0.6, 0.8], [-0.6, 0.8], [-0.6, 0.0]])
+    learner, seen = OptimisticOMD(Ball(2), G=1.5, delta=0.25), []
+    for gradient in g:
+        seen.append(float(learner.eta))
+        learner.tell(learner.ask(), gradient=gradient)
+    seen.append(float(learner.eta))
+    V = [0.0, 0.36, 0.36 + 0.64, 0.36 + 0.64 + 1.44, 0.36 + 0.64 + 1.44 + 0.64]
+    assert seen == pytest.approx([2.0 / sqrt(0.25 + 9.0 + v) for v in V], rel=1e-15)
+    sc = StronglyConvexOMD(Ball(2), lam=0.5)
+    for t in range(1, 6):
+        assert float(sc.eta) == pytest.approx(4.0 / t, rel=1e-15)
+        sc.tell(sc.ask(), gradient=[0.1, 0.1])
+
+
+def test_presets_and_explicit_constants():
+    def eta(**constants):
+        return float(OptimisticOMD(Ball(2, 3.0), **constants).eta)
+
+    assert eta(G=2.0, L=0.5) == pytest.approx(6.0 / sqrt(50.0 * 36.0 * 0.25 + 16.0), rel=1e-15)
+    assert eta(G=2.0, constants="practical") == pytest.approx(6.0 / sqrt(17.0), rel=1e-15)
+    assert eta(G=2.0, constants="practical", delta=9.0) == pytest.approx(6.0 / 5.0, rel=1e-15)
+    assert eta(G=2.0, L=0.5, delta=9.0) == pytest.approx(6.0 / 5.0, rel=1e-15)
+    assert eta(eta=0.3, G=2.0) == 0.3
+    G = 2.0
+    assert OptimisticNewton(Ball(1), G=G, constants="practical").beta == 0.5
+    assert OptimisticNewton(Ball(1), G=G, alpha=1.0).beta == pytest.approx(1 / 32)
+    assert OptimisticNewton(Ball(1), G=G, alpha=0.01).beta == 0.005
+    assert OptimisticNewton(Ball(1), G=G, alpha=0.01, beta=0.7).beta == 0.7
+    assert float(ImplicitOMD(Ball(1), G=G).eta) == pytest.approx(2 / sqrt(20), rel=1e-15)
+    practical = ImplicitOMD(Ball(1), G=G, constants="practical")
+    assert float(practical.eta) == pytest.approx(2 / sqrt(17), rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("hint", "want"),
+    [("last", [0.2, 0.4, -0.3]), ("zero", [0.0, 0.0, 0.0]), ("mean", [0.2, 0.3, 0.1])],
+)
+def test_hints(hint, want):
+    learner = OptimisticOMD(Ball(1), hint=hint, eta=0.1)
+    assert learner.M == [0.0]
+    for g, M in zip([0.2, 0.4, -0.3], want, strict=True):
+        learner.tell(learner.ask(), gradient=[g])
+        assert pytest.approx([M]) == learner.M
+        assert learner.x == pytest.approx(learner.x_hat - 0.1 * learner.M)
+
+
+@pytest.mark.parametrize("hint", ["last", "zero", "mean"])
+def test_a_forecast_replaces_the_next_hint_and_no_other(hint):
+    learner, plain = (OptimisticOMD(Ball(1), hint=hint, eta=0.1) for _ in range(2))
+    for step, forecast in enumerate([None, [0.5], None]):
+        g = [0.1 * step - 0.2]
+        learner.tell(learner.ask(), gradient=g, hint=forecast)
+        plain.tell(plain.ask(), gradient=g)
+        assert pytest.approx(plain.M if forecast is None else forecast) == learner.M
+        assert learner.x_hat == pytest.approx(plain.x_hat)
+
+
+def sequences(d, T):
+    """Uniform, constant, cycling and switching gradients, (T, 4, d), of norm at most 1."""
+    rng, t = np.random.default_rng(d * T), np.arange(T)
+    e = np.eye(d)
+    losses = [rng.random((T, d)), e[0 * t], e[t % d], e[(t >= T // 2).astype(int)]]
+    return (2.0 * np.stack(losses, axis=1) - 1.0) / sqrt(d)
+
+
+@pytest.mark.parametrize("eta", [0.01, 0.05, 0.2, 1.0, 3.0, 10.0])
+@pytest.mark.parametrize("radius", [1.0, 100.0])
+def test_the_bound_of_a_constant_step(radius, eta):
+    """sum <g, x - u> <= |u|^2 / (2 eta) + eta V_T - sum |x_t - x_{t-1}|^2 / (4 eta), any u in X.
+
+    From x_1 = 0. Unlike a bound with adaptive steps it has no slack to hide an error in.
+    """
+    for d in (2, 3, 5):
+        for T in (4, 20, 100):
+            space, g = Ball(d, radius), sequences(d, T)
+            learner = OptimisticOMD(space, runs=4, eta=eta)
+            trace = play(learner, g)
+            V = (np.diff(g, axis=0, prepend=0.0) ** 2).sum(axis=(0, 2))  # hints are last gradients
+            assert (np.linalg.norm(trace.x, axis=-1) <= radius * (1.0 + 1e-12)).all()
+            moved = (np.diff(trace.x, axis=0) ** 2).sum(axis=(0, 2))
+            S = g.sum(axis=0)
+            farthest = -radius * S / np.maximum(np.linalg.norm(S, axis=-1, keepdims=True), 1e-12)
+            for u in (space.project(-eta * S), farthest):
+                left = trace.loss.sum(axis=0) - (S * u).sum(axis=-1)
+                start = (u * u).sum(axis=-1) / (2.0 * eta)
+                right = start + eta * V - moved / (4.0 * eta)
+                assert (left <= right + 1e-12 * (start + eta * V)).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["ogd", "optimistic_omd", "optimistic_omd_sc", "optimistic_omd_exp"]
+)
+@pytest.mark.parametrize(
+    "space", [Ball(3, 0.5), Simplex(3), BoxSet([-0.1, 0.2, 0.0], [0.3, 0.4, 0.05])], ids=str
+)
+def test_points_stay_in_the_set(name, space):
+    bold: dict[str, dict[str, Any]] = {
+        "ogd": {"eta": 3.0},
+        "optimistic_omd": {"eta": 3.0},
+        "optimistic_omd_sc": {"lam": 0.01},
+        "optimistic_omd_exp": {"G": 1e-3, "beta": 1e-3},
+    }
+    g = np.random.default_rng(0).standard_normal((60, 3))
+    trace = play(online.make(name, space, **bold[name]), g)
+    assert space.holds(trace.x).all()
+    assert np.ptp(trace.x, axis=0).max() > 0.1  # it does move, and far beyond if let

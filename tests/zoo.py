@@ -26,6 +26,7 @@ from rlopt.envs.fishery import (
 )
 from rlopt.envs.registry import ENVIRONMENTS as REGISTERED
 from rlopt.envs.registry import make_func
+from rlopt.envs.sea.task import SEATask
 from rlopt.theory.arrays import namespace
 
 EXACT = 1e-12
@@ -40,6 +41,7 @@ ARCHIVED = {
 MC_ERRORS = 4.0  # standard errors: a sound test fails once in 16,000 runs, and seeds are fixed
 IDS = sorted(REGISTERED)
 FUNCS: dict[str, FuncEnv] = {env_id.split("/")[1]: make_func(REGISTERED[env_id]) for env_id in IDS}
+SEA: dict[str, SEATask] = {k: f for k, f in FUNCS.items() if isinstance(f, SEATask)}
 FISHERY_IDS = [i for i in IDS if isinstance(FUNCS[i.split("/")[1]], Fishery)]  # of one known stock
 
 
@@ -184,6 +186,7 @@ ENVIRONMENTS: dict[str, FuncEnv] = {
     **FUNCS,
     **FISHERIES,
 }
+TORCHED = {k: f for k, f in ENVIRONMENTS.items() if not hasattr(f, "space")}  # no numpy-only ones
 SEEN = {key: f for key, f in FISHERIES.items() if f.observation_noise is None}
 PLAIN = {key: f for key, f in SEEN.items() if f.implementation_noise is None}
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rlopt.agents.online.base import Learner
     from rlopt.spaces import ConvexSet
 
-__all__ = ["make", "names"]
+__all__ = ["learner", "make", "names"]
 
 LEARNERS = {
     "ogd": "rlopt.agents.online.descent:OGD",
@@ -52,9 +52,14 @@ def make(name: str, space: ConvexSet, *, runs: int | None = None, **constants: A
             outside its range.
         TypeError: a constant that the learner does not take.
     """
-    module, attribute = LEARNERS[known("online.make", "name", name, tuple(names()))].split(":")
-    learner = getattr(import_module(module), attribute)
-    allowed = [key for key in inspect.signature(learner).parameters if key != "space"]
+    kind = learner(name)
+    allowed = [key for key in inspect.signature(kind).parameters if key != "space"]
     only_known(name, constants, allowed)
-    made: Learner = learner(space, runs=runs, **constants)
-    return made
+    return kind(space, runs=runs, **constants)
+
+
+def learner(name: str) -> type[Learner]:
+    """A learner's class by name; ValueError for an unknown one, the closest offered."""
+    module, attribute = LEARNERS[known("online.make", "name", name, tuple(names()))].split(":")
+    kind: type[Learner] = getattr(import_module(module), attribute)
+    return kind

@@ -75,7 +75,8 @@ class MatrixGame(Adaptive):
     def draw(self, state: SEAState, x: Array, t: Array, noise: Array) -> Array:
         """(A y, -A' x)."""
         mine, theirs = self.space.split(x)
-        return np.concatenate([theirs @ self.A.T, -(mine @ self.A)], axis=-1)
+        paid = (self.A * theirs[:, None, :]).sum(axis=2)  # row by row: `@` rounds by batch size
+        return np.concatenate([paid, -(self.A * mine[:, :, None]).sum(axis=1)], axis=-1)
 
     @cached_property
     def best_fixed(self) -> np.ndarray:

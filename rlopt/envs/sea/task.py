@@ -57,7 +57,8 @@ class SEATask(FuncEnv):
     sums of a statistic determine the best fixed point in hindsight, `statistic` and `best_loss`.
 
     Action space:
-        Box around the convex set, (d,), float64. A point outside is dealt with by `on_infeasible`.
+        The smallest symmetric Box around the convex set, (d,), float64 ([-1, 1] for a unit ball or
+        a simplex). `on_infeasible` says what happens to a point outside the set.
 
     Observation space:
         Box, float64, finite: last gradient g_{t-1} (d; absent under "loss_only"), last point
@@ -73,8 +74,8 @@ class SEATask(FuncEnv):
         Truncates after T = `horizon` rounds.
 
     Info (each step, sums up to this round):
-        x, the point played (d,); loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and Sigma_sq_t of this round;
-        V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|; projected: the action lay outside;
+        x, the point played (d,); loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and
+        Sigma_sq_t of this round; V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|; projected: the action lay outside;
         regret_static: realised, against the best fixed point of the rounds so far (only where it
         has a closed form); regret_pseudo: of mean losses, against the fixed point that is best over
         the whole episode; regret_dynamic: of mean losses, against every round's minimiser;
@@ -254,8 +255,9 @@ class SEATask(FuncEnv):
 
     @cached_property
     def action_space(self) -> Box:  # type: ignore[override]  # derived, not declared
-        """The Box around X."""
-        return Box(self.space.low, self.space.high, dtype=np.float64)
+        """The smallest Box around X that is symmetric to 0, as reinforcement learners like it."""
+        reach = np.maximum(abs(self.space.low), abs(self.space.high))
+        return Box(-reach, reach, dtype=np.float64)
 
     @cached_property
     def observation_space(self) -> Box:  # type: ignore[override]  # derived, not declared
