@@ -1,10 +1,7 @@
 """Published regrets of random tasks: 64 seeds there, more here, so 3 errors of both together."""
 
-from typing import Any
-
 import numpy as np
 import pytest
-from sea_reference import OFTRL
 
 from rlopt.agents import online
 from rlopt.envs.sea.play import play
@@ -16,11 +13,11 @@ CENTRE = np.full(5, 0.6 / np.sqrt(5.0))
 S = 0.3
 
 
-def make(name: str) -> Any:
-    if name == "oftrl":
-        return OFTRL(Ball(5), RUNS, nu=2.6)
-    constants = {"optimistic_omd": {"G": 1.6, "delta": 200.0}, "optimistic_omd_sc": {"lam": 1.0}}
-    return online.make(name, Ball(5), runs=RUNS, **constants[name])
+CONSTANTS: dict[str, dict[str, float]] = {
+    "optimistic_omd": {"G": 1.6, "delta": 200.0},
+    "optimistic_omd_sc": {"lam": 1.0},
+    "oftrl": {"nu": 2.6},
+}
 
 
 def signs(T: int, d: int) -> np.ndarray:
@@ -42,7 +39,8 @@ def signs(T: int, d: int) -> np.ndarray:
 )
 def test_pseudo_regret_around_one_centre(name: str, T: int, mean: float, error: float) -> None:
     target = CENTRE + S * signs(T, 5)
-    trace = play(make(name), lambda t, x: x - target[t - 1], T=T)
+    learner = online.make(name, Ball(5), runs=RUNS, **CONSTANTS[name])
+    trace = play(learner, lambda t, x: x - target[t - 1], T=T)
     value = 0.5 * ((trace.x - CENTRE) ** 2).sum(axis=(0, -1))
     spread = np.hypot(value.std(ddof=1) / np.sqrt(RUNS), error)
     assert abs(value.mean() - mean) < 3.0 * spread

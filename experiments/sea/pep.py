@@ -21,7 +21,7 @@ ROUNDS = range(1, 7)
 def main() -> None:
     """Solve, write the table, draw the figure."""
     frame = pd.DataFrame([row(n) for n in tqdm(ROUNDS)])
-    digits = {"n": 0} | {name: 6 for name in frame.columns if name != "n"}
+    digits = {"n": 0} | {name: 5 for name in frame.columns if name != "n"}
     digits |= {name: 4 for name in frame.columns if name.startswith("best eta")}
     print(write(frame, "pep", digits))
     figure, axes = panels(1, 1, width=5.5, height=3.6)

@@ -1,8 +1,8 @@
 """Regret between chance and malice: against sigma, Sigma and T.
 
 Run with `python experiments/sea/phase_diagram.py`; three minutes on one core. Losses
-|x - c_t - xi_t|^2 / 2 on the unit disc with c_t = .3 e_1 +- r e_2, the sign changing every round (so
-that the last gradient misleads), and Rademacher noise of length s: sigma_t = s and Sigma_t = 2 r,
+|x - c_t - xi_t|^2 / 2 on the unit disc with c_t = .3 e_1 +- r e_2, the sign changing every round
+(so that the last gradient misleads), and Rademacher noise of length s: sigma_t = s, Sigma_t = 2 r,
 both exactly. Constants are those of the theorems.
 """
 
