@@ -5,14 +5,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from sea_reference import OFTL, OFTRL, Hedge, TwoLayers
 from sea_tasks import Batch, batches
 from zoo import MC_ERRORS
 
 from rlopt.agents import online
 from rlopt.envs.sea import RandomOrder
 from rlopt.envs.sea.play import Trace, play
-from rlopt.spaces import BoxSet
+from rlopt.spaces import BoxSet, Simplex
 from rlopt.theory import regret
 
 
@@ -131,7 +130,7 @@ def _constant(b: Batch) -> Iterator[Measured]:
 
 def _leader(b: Batch) -> Iterator[Measured]:
     nu = b.L + b.G  # L D^2 + D G with D = sup |x| = 1
-    trace = b.play(OFTRL(b.space, b.runs, nu))
+    trace = b.play(online.make("oftrl", b.space, runs=b.runs, nu=nu))
     limit = regret.oftrl_pathwise(
         D=1.0, G=b.G, V_T=errors(trace), nu=nu, movement_sq=movement(trace)
     )
@@ -178,7 +177,7 @@ def _curved(b: Batch) -> Iterator[Measured]:
     trace = b.play(online.make("optimistic_omd_sc", b.space, runs=b.runs, lam=1.0))
     limit = regret.omd_sea_strongly_convex(**known, **b.moments, **b.peaks)
     yield _mean("omd_sea_strongly_convex", "optimistic_omd_sc", b.pseudo(trace), limit, b.trivial)
-    trace = b.play(OFTL(b.space, b.runs, 1.0))
+    trace = b.play(online.make("oftl", b.space, runs=b.runs, lam=1.0))
     limit = regret.oftl_sea_strongly_convex(**known, T=b.T, **b.peaks)
     yield _mean("oftl_sea_strongly_convex", "oftl", b.pseudo(trace), limit, b.trivial)
 
@@ -195,11 +194,10 @@ def _exp_concave(b: Batch) -> Iterator[Measured]:
 
 def _dynamic(b: Batch) -> Iterator[Measured]:
     eps = 1.0 / (8.0 * b.D**2 * b.L)
-    learner = TwoLayers(b.space, b.runs, b.G, b.L, b.T, eps)
+    learner: Any = online.make("dynamic_omd", b.space, runs=b.runs, G=b.G, L=b.L, T=b.T, eps=eps)
+    N = learner.points.shape[-2]
     value = b.pseudo(b.play(learner), dynamic=True)
-    limit = regret.dynamic_omd_sea(
-        D=b.D, L=b.L, G=b.G, N=learner.N, path=b.path, eps=eps, **b.moments
-    )
+    limit = regret.dynamic_omd_sea(D=b.D, L=b.L, G=b.G, N=N, path=b.path, eps=eps, **b.moments)
     yield _mean("dynamic_omd_sea", "dynamic_omd", value, limit, b.trivial)
 
 
@@ -211,11 +209,11 @@ def _experts() -> Iterator[Measured]:
         losses[:, 20:40] = losses[:, 20:40] < rng.random((20, N))
         losses[:, 40:, 0] = np.arange(T)[:, None] % 2
         losses[:, 40:, 1:] = 1.0 - losses[:, 40:, :1]
-        for optimistic in (False, True):
+        for name in ("hedge", "optimistic_hedge"):
             for eta in (np.sqrt(8.0 * np.log(N) / T), 0.5):
-                trace = play(Hedge(N, 60, eta, float(optimistic)), losses)
+                trace = play(online.make(name, Simplex(N), runs=60, eta=eta), losses)
                 value = trace.loss.sum(axis=0) - losses.sum(axis=0).min(axis=-1)
-                if not optimistic:
+                if name == "hedge":
                     yield _pathwise("hedge", "hedge", value, regret.hedge(N=N, T=T, eta=eta), T)
                     continue
                 V = (np.diff(losses, axis=0, prepend=0.0) ** 2).max(axis=-1).sum(axis=0)
@@ -228,13 +226,15 @@ def _games() -> Iterator[Measured]:
     """Self-play of optimistic Hedge on random matrices in [0, 1]."""
     rng = np.random.default_rng(5)
     A, T = rng.random((200, 4, 5)), 200
-    row, column = Hedge(4, 200, 0.2, 1.0), Hedge(5, 200, 0.2, 1.0)
+    row, column = (
+        online.make("optimistic_hedge", Simplex(n), runs=200, eta=0.2) for n in A.shape[1:]
+    )
     points, losses = [], []
     for _ in range(T):
         x, y = row.ask(), column.ask()
         l_x, l_y = np.einsum("bij,bj->bi", A, y), -np.einsum("bij,bi->bj", A, x)
-        row.tell(x, None, l_x)
-        column.tell(y, None, l_y)
+        row.tell(x, gradient=l_x)
+        column.tell(y, gradient=l_y)
         points.append((x, y))
         losses.append((l_x, l_y))
     x_mean, y_mean = (np.mean(side, axis=0) for side in zip(*points, strict=True))

@@ -28,6 +28,22 @@ RNG = np.random.default_rng(0)
         ("ogd_strongly_convex", dict(G=2, lam=0.5, T=1), 4),
         ("omd_envelope", dict(D=1, G=2, V_T=16, delta=17), 22),
         ("omd_constant_step", dict(distance_sq=2, eta=0.5, V_T=4, movement_sq=1), 3.5),
+        (
+            "omd_implicit_sea",
+            dict(D=2, G=1, sigma_tilde_sq=6, Sigma_sq=3, delta=4),
+            5 * (1 + 6 + 3) + 2 + 2,
+        ),
+        (
+            "oftl_sea_strongly_convex",
+            dict(D=2, L=0, G=3, lam=1, sigma_max_sq=0.5, Sigma_max_sq=0.25, T=1),
+            4 + 1 + 6,
+        ),
+        (
+            "omd_sea_strongly_convex",
+            dict(D=2, L=0, G=1, lam=1)
+            | dict(sigma_sq=3, Sigma_sq=2, sigma_max_sq=3, Sigma_max_sq=2),
+            16 * 8 * (1 + np.log(2)) + 4 + 1,
+        ),
         ("corrupted_Sigma_sq", dict(G=2, C=3), 24),
         ("random_order_Sigma_sq", dict(G=2, passes=2), 80),
         ("random_order_sigma_sq", dict(n=4, sigma_sq=1, sigma_tilde_sq=1), 8 + 4 * np.log(2)),
