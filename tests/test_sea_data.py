@@ -87,16 +87,15 @@ def test_labels_mean_what_they_say() -> None:
 # --- fixed numbers ---
 
 
-def ogd(task: Rows, G: float) -> Callable[[np.ndarray], np.ndarray]:
-    learner = online.make("ogd", task.space, schedule="sqrt_t", G=G)
-    first = True
+def learning(task: Rows, name: str, **constants: float) -> Callable[[np.ndarray], np.ndarray]:
+    learner, told = online.make(name, task.space, **constants), False
 
     def act(observation: np.ndarray) -> np.ndarray:
-        nonlocal first
-        if not first:
-            told = task.answers(observation[None])
-            learner.tell(learner.x, gradient=told["gradient"][0])
-        first = False
+        nonlocal told
+        if told:
+            gradient = task.answers(observation[None])["gradient"][0]
+            learner.tell(learner.x, gradient=gradient)
+        told = True
         return learner.ask()
 
     return act
@@ -106,7 +105,7 @@ def test_diabetes_of_the_reference() -> None:
     task = Diabetes(order="dataset")
     oracle = task.oracle()
     assert -oracle.value.value == pytest.approx(18.2791030, abs=6e-8)
-    _, infos, total = played(task, ogd(task, 2.0))
+    _, infos, total = played(task, learning(task, "ogd", G=2.0))
     assert -total == pytest.approx(20.698813885, rel=1e-9)
     regret = sum(info["regret"] for info in infos)
     assert regret == pytest.approx(oracle.value.value - total, rel=1e-11)
@@ -115,11 +114,32 @@ def test_diabetes_of_the_reference() -> None:
     assert abs(iid.L - 0.0824952) < 5e-8
 
 
+@pytest.mark.parametrize(
+    ("task", "name", "constants", "expected"),
+    [
+        (Diabetes(order="dataset"), "optimistic_omd", {"G": 2.0, "delta": 200.0}, 21.057680241),
+        (Diabetes(order="dataset"), "optimistic_omd", {"G": 2.0, "delta": 1.0}, 19.916807901),
+        # the reference plays weights 5 x: there gradients are of length 1, delta = 1 and 312.5
+        (BreastCancer(order="dataset"), "ogd", {"G": 5.0}, 250.889000310),
+        (BreastCancer(order="dataset"), "optimistic_omd", {"G": 5.0, "delta": 25.0}, 251.326808627),
+        (
+            BreastCancer(order="dataset"),
+            "optimistic_omd",
+            {"G": 5.0, "delta": 25.0 * 312.5},
+            266.385371497,
+        ),
+    ],
+)
+def test_learners_of_the_reference(
+    task: Rows, name: str, constants: dict[str, float], expected: float
+) -> None:
+    total = played(task, learning(task, name, **constants))[2]
+    assert -total == pytest.approx(expected, rel=1e-9)
+
+
 def test_breast_cancer_of_the_reference() -> None:
-    """The reference plays weights 5 x against gradients of length 1: here x and 5."""
-    task = BreastCancer(order="dataset")
-    assert -task.oracle().value.value == pytest.approx(247.868973, abs=5e-7)
-    assert -played(task, ogd(task, 5.0))[2] == pytest.approx(250.889000310, rel=1e-9)
+    value = BreastCancer(order="dataset").oracle().value
+    assert -value.value == pytest.approx(247.868973, abs=5e-7)
 
 
 def test_portfolio_of_the_reference() -> None:
