@@ -101,10 +101,9 @@ class Diabetes(Weights):
         """1 / (largest error)^2."""
         return 1.0 / float(np.abs(self._slopes).max()) ** 2
 
-    @cached_property
-    def hindsight(self) -> Best:
+    def fitted(self, weights: np.ndarray) -> Best:
         """Least squares on the ball."""
-        return comparators.least_squares(self.rows, self.targets, self.space)
+        return comparators.least_squares(self.rows, self.targets, self.space, weights)
 
     @cached_property
     def variance(self) -> Bracket:
@@ -152,10 +151,9 @@ class Logistic(Weights):
         """exp(-largest margin): phi'' >= alpha phi'^2 there."""
         return exp(-float(np.abs(self._reach).max()))
 
-    @cached_property
-    def hindsight(self) -> Best:
+    def fitted(self, weights: np.ndarray) -> Best:
         """By Newton's method."""
-        return comparators.logistic(self.rows, self.targets, self.space)
+        return comparators.logistic(self.rows, self.targets, self.space, weights)
 
     @cached_property
     def variance(self) -> Bracket:

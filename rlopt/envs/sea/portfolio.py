@@ -83,10 +83,9 @@ class Portfolio(Rows):
         """1 / (least growth)^2."""
         return 1.0 / float(self.rows.min()) ** 2
 
-    @cached_property
-    def hindsight(self) -> Best:
+    def fitted(self, weights: np.ndarray) -> Best:
         """The best constant-rebalanced portfolio."""
-        return comparators.log_wealth(self.rows)
+        return comparators.log_wealth(self.rows, weights)
 
     @cached_property
     def variance(self) -> Bracket:

@@ -1,8 +1,8 @@
 """Tasks whose losses are phi(<a_i, x>, b_i) for the rows of a table: which row, is the round's law.
 
-"random": whole passes, each in a fresh random order (F_t is the mean of the rows that the pass has
-left); "iid": rows drawn with replacement; "dataset": whole passes in the order of the table, as an
-adversary would. The rows to come are fixed before the first round.
+"random": passes over the table, each in a fresh random order (F_t is the mean of the rows that the
+pass has left); "iid": rows drawn with replacement; "dataset": passes in the order of the table, as
+an adversary would. The rows to come are fixed before the first round.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ ORDERS = ("random", "iid", "dataset")
 class Rows(SEATask):
     """Base of losses phi(<a_i, x>, b_i), phi convex in the margin <a_i, x>.
 
-    Subclasses define `rows`, `targets`, `space`, `phi`, `slope`, `ideal`, `hindsight`, `variance`
-    and `curvature`; they may sharpen `neighbours`.
+    Subclasses define `rows`, `targets`, `space`, `phi`, `slope`, `ideal`, `fitted`, `variance` and
+    `curvature`; they may sharpen `neighbours`.
 
     Observation space:
         As `SEATask`; with `context` the next round's a (d) stands before the last loss, zeros
@@ -61,11 +61,6 @@ class Rows(SEATask):
             raise ValueError(
                 f'{owner}: comparator "dynamic" needs order "iid" or "dataset", got "random"'
             )
-        if self.order != "iid" and self.horizon % len(self.rows):
-            raise ValueError(
-                f"{owner}: horizon must be whole passes of {len(self.rows)} rows in order "
-                f'"{self.order}", so that the best fixed point is known, got {self.horizon}'
-            )
 
     # What subclasses define -----------------------------------------------------------------------
 
@@ -92,10 +87,9 @@ class Rows(SEATask):
         """The margins at which phi is least, infinite if there is none, (N,)."""
         raise NotImplementedError(f"{type(self).__name__} must define ideal")
 
-    @cached_property
-    def hindsight(self) -> Best:
-        """The best fixed point for the sum over the table, with its certificate."""
-        raise NotImplementedError(f"{type(self).__name__} must define hindsight")
+    def fitted(self, weights: np.ndarray) -> Best:
+        """The best fixed point for the rows' weighted sum, with its certificate."""
+        raise NotImplementedError(f"{type(self).__name__} must define fitted(weights)")
 
     @cached_property
     def variance(self) -> Bracket:
@@ -168,15 +162,19 @@ class Rows(SEATask):
         return NoiseSpec() if self.order == "dataset" else NoiseSpec(initial=("uniform", 1))
 
     def secrets(self, noise: Array) -> Array:
-        """The rows of all rounds, (n, T)."""
+        """The rows of all rounds, (n, T); in random order to the end of the last pass."""
         N, T = len(self.rows), self.horizon
         if self.order == "dataset":
             return np.tile(np.arange(T) % float(N), (len(noise), 1))
-        numbers = scrambled(noise[:, 0], T)
         if self.order == "iid":
-            return np.floor(numbers * N)
-        passes = numbers.reshape(len(noise), T // N, N)
-        return np.argsort(passes, axis=-1).reshape(len(noise), T).astype(np.float64)
+            return np.floor(scrambled(noise[:, 0], T) * N)
+        numbers = scrambled(noise[:, 0], self._passes * N).reshape(len(noise), self._passes, N)
+        return np.argsort(numbers, axis=-1).reshape(len(noise), -1).astype(np.float64)
+
+    @property
+    def _passes(self) -> int:
+        """Passes begun."""
+        return -(-self.horizon // len(self.rows))
 
     def sample(self, t: Array, secret: Array, noise: Array) -> Array:
         """The row of the round, and its target."""
@@ -192,7 +190,8 @@ class Rows(SEATask):
         N, t = len(self.rows), played.t.astype(np.int64) - 1
         if self.order == "dataset":
             return self.loss(self._samples[t % N], x)
-        every = self.phi(x @ self.rows.T, self.targets)
+        margin = np.einsum("ni,Ni->nN", x, self.rows)  # by row, so that batches agree
+        every = self.phi(margin, self.targets)
         if self.order == "iid":
             return every.mean(axis=1)
         places = (t - t % N)[:, None] + np.arange(N)
@@ -247,18 +246,16 @@ class Rows(SEATask):
     @cached_property
     def _moments(self) -> tuple[np.ndarray, np.ndarray]:
         """Ends of the brackets of sigma_t^2 and of Sigma_t^2, each (2, T)."""
-        T, N = self.horizon, len(self.rows)
-        none = np.zeros((2, T))
         if self.order == "iid":
-            return np.tile(np.array(self.variance[:2])[:, None], T), none
+            none = np.zeros((2, self.horizon))
+            return none + np.array(self.variance[:2])[:, None], none
         if self.order == "dataset":
-            drift = np.tile(np.array(self.neighbours), T // N)
-            drift[:, 0] = 0.0
-            return none, drift
-        sigma, Sigma = self._pass
-        drift = np.tile(Sigma, T // N)
-        drift[:, 0] = 0.0
-        return np.tile(sigma, T // N), drift
+            one_pass = np.zeros((2, len(self.rows))), np.array(self.neighbours)
+        else:
+            one_pass = self._pass
+        sigma, Sigma = (np.tile(ends, self._passes)[:, : self.horizon] for ends in one_pass)
+        Sigma[:, 0] = 0.0
+        return sigma, Sigma
 
     @cached_property
     def _pass(self) -> tuple[np.ndarray, np.ndarray]:
@@ -308,21 +305,32 @@ class Rows(SEATask):
     # Totals ---------------------------------------------------------------------------------------
 
     @cached_property
+    def visits(self) -> np.ndarray:
+        """How often each row is seen, expected where chance decides, (N,)."""
+        N = len(self.rows)
+        if self.order != "dataset":
+            return np.full(N, self.horizon / N)
+        return self.horizon // N + (np.arange(N) < self.horizon % N).astype(np.float64)
+
+    @cached_property
+    def hindsight(self) -> Best:
+        """The best fixed point, certified; over whole passes the order does not matter."""
+        return self.fitted(self.visits)
+
+    @cached_property
     def best_fixed(self) -> np.ndarray:
-        """The best fixed point for the table; the order does not matter."""
+        """Its place."""
         return self.hindsight.x
 
     @property
     def static_total(self) -> float:
-        """Its loss, as often as the table is seen."""
-        return self.hindsight.value * self.horizon / len(self.rows)
+        """Its loss."""
+        return self.hindsight.value
 
     @property
     def dynamic_total(self) -> float:
         """Exact but in random order: there the rows' own minima, below what any policy expects."""
-        if self.order == "iid":
-            return self.static_total
-        return float(self._least.sum()) * self.horizon / len(self.rows)
+        return self.static_total if self.order == "iid" else float(self.visits @ self._least)
 
     # Context --------------------------------------------------------------------------------------
 
