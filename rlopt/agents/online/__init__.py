@@ -29,6 +29,13 @@ LEARNERS = {
     "optimistic_omd_sc": "rlopt.agents.online.omd:StronglyConvexOMD",
     "optimistic_omd_exp": "rlopt.agents.online.newton:OptimisticNewton",
     "optimistic_omd_implicit": "rlopt.agents.online.implicit:ImplicitOMD",
+    "dynamic_omd": "rlopt.agents.online.dynamic:DynamicOMD",
+    "ensemble": "rlopt.agents.online.ensemble:Ensemble",
+    "hedge": "rlopt.agents.online.hedge:Hedge",
+    "oftl": "rlopt.agents.online.leader:OFTL",
+    "oftrl": "rlopt.agents.online.leader:OFTRL",
+    "oftrl_parameter_free": "rlopt.agents.online.leader:ParameterFreeOFTRL",
+    "optimistic_hedge": "rlopt.agents.online.hedge:OptimisticHedge",
 }
 
 
