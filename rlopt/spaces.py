@@ -155,7 +155,7 @@ class Ball(ConvexSet):
         return self.radius
 
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
-        norm = np.linalg.norm(y, axis=-1, keepdims=True)
+        norm = np.sqrt(np.einsum("...i,...i->...", y, y))[..., None]  # linalg.norm takes 3x longer
         return y * np.minimum(1.0, self.radius / np.maximum(norm, 1e-300))
 
     def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:

@@ -92,6 +92,13 @@ def test_no_part_at_the_top_but_too_long_without_it() -> None:
     assert top.lower == pytest.approx(4.0 + 80.0) and top.x == pytest.approx([0.0, -2.0])
 
 
+def test_too_long_without_the_top_in_three_dimensions() -> None:
+    Q, linear = np.diag([3.0, 1.0, 0.0]), np.array([0.0, 20.0, 25.0])
+    assert largest_on_ball(Q, linear, 2.0).lower == pytest.approx(
+        searched(Q, linear, 2.0), rel=1e-9
+    )
+
+
 def test_ball_without_curvature_or_slope() -> None:
     assert largest_on_ball(np.zeros((2, 2)), [3.0, 4.0], 2.0).lower == pytest.approx(20.0)
     assert largest_on_ball(np.zeros((2, 2)), [0.0, 0.0], 2.0).lower == 0.0

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import expit
 from zoo import agrees, params
 
 from rlopt.agents import online
 from rlopt.envs import sea
 from rlopt.envs.sea.models import orthogonal
+from rlopt.envs.sea.moments import margins
+from rlopt.envs.sea.spread import mean_pair_bound, neighbour_bounds
 from rlopt.spaces import Ball, BoxSet, ConvexSet, Ellipsoid, Product, Simplex
 
 ROW, COLUMN = np.arange(1, 7)[:, None], np.arange(1, 4)
@@ -156,6 +159,27 @@ def test_logistic_lower_end_is_attained() -> None:
     truth = variance(logistic_gradient(grid, rows, labels), np.full(3, 1 / 3)).max()
     found = sea.logistic_variance(rows, labels, Ball(1, radius=3.0))
     assert found.lower == pytest.approx(truth, rel=1e-8) and found.upper >= truth
+
+
+@pytest.mark.parametrize("space", params(SETS))
+def test_upper_ends_cover_every_choice_of_slopes(space: ConvexSet) -> None:
+    """They let each gradient's factor move on its own: all 2^n choices of ends are below."""
+    signed = LABELS[:, None] * A
+    least, most = margins(signed, space)
+    low, high = -expit(-least), -expit(-most)
+    choices = np.where(np.arange(64)[:, None] >> np.arange(6) & 1, low, high)
+    seen = variance(choices[..., None] * signed, LAW).max()
+    assert seen <= sea.logistic_variance(A, LABELS, space, weights=LAW).upper
+    change = np.repeat([1.0 / 3.0, -1.0 / 3.0], 3)
+    drift = (((choices * change) @ signed) ** 2).sum(1).max()
+    found = sea.logistic_variation(A[:3], LABELS[:3], A[3:], LABELS[3:], space)
+    assert drift <= found.upper * (1 + 1e-12)
+    apart = np.array(
+        [((c[:, None, None] * signed[:, None] - c[:, None] * signed) ** 2).sum(-1) for c in choices]
+    ).max(axis=0)
+    np.testing.assert_allclose(neighbour_bounds(signed, low, high), np.diag(apart, 1), rtol=1e-12)
+    mean = apart.sum() / 30.0
+    assert mean_pair_bound(signed, low, high) == pytest.approx(mean, rel=1e-12)
 
 
 # --- bad input ---

@@ -89,6 +89,8 @@ class Iid(Linear):
     mu: float = 0.1
     s: float = 0.9
 
+    memoryless: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "d", whole("Iid", "d", self.d, 1))
@@ -138,6 +140,7 @@ class Switching(Linear):
     d: int = 2
 
     G: ClassVar[float] = 1.0
+    memoryless: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -185,6 +188,7 @@ class Experts(Linear):
     switch: float = 0.5
 
     feedbacks: ClassVar[tuple[str, ...]] = ("experts", "loss_only")
+    memoryless: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

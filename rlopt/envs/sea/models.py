@@ -190,8 +190,7 @@ def orthogonal(x: np.ndarray, S: np.ndarray, G: float) -> np.ndarray:
     second = _unit(_less(_less(x, first), first), x)
     outside = 1.0 - first**2 - second**2
     axis = np.eye(x.shape[-1])[outside.argmax(axis=-1)]
-    for _ in range(2):  # the second time removes the rounding of the first
-        axis = _less(_less(axis, first), second)
+    axis = _less(_less(axis, first), second)  # of length >= sqrt(1 - 2/d): no digits are lost
     return G * axis / np.linalg.norm(axis, axis=-1, keepdims=True)
 
 

@@ -72,13 +72,11 @@ def _state(history: History) -> list[str]:
     """The numbers that every picture and text line opens with."""
     if len(history) < 2:
         return ["nothing played yet"]
-    last, static = history[-1], float(_static(history)[-1])
-    shown = {
-        "loss": float(last["loss"]),
-        "static regret": static,
-        "dynamic regret": float(last["regret_dynamic"]),
-        "bound": float(last["bound_T1"]),
-    }
+    last = history[-1]
+    shown = {"loss": float(last["loss"]), "static regret": float(_static(history)[-1])}
+    if "regret_dynamic" in last:
+        shown["dynamic regret"] = float(last["regret_dynamic"])
+    shown["bound"] = float(last["bound_T1"])
     return [f"{name} {_digits(value)}" for name, value in shown.items()]
 
 

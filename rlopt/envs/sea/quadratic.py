@@ -37,6 +37,7 @@ class Target(SEATask):
 
     L: ClassVar[float] = 1.0
     lam: ClassVar[float] = 1.0
+    memoryless: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -262,6 +263,8 @@ class Coordinates(SEATask):
 
     d: int = 5
     r: float = 0.6
+
+    memoryless: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -36,6 +36,7 @@ class SEAState(NamedTuple):
     x: Array  # (n, d), the last point played
     gradient: Array  # (n, d), of f_t there
     loss: Array  # (n,), f_t there
+    mean: Array  # (n,), F_t there
     z: Array  # (n, m), see Round
     secret: Array  # (n, k), see Round
     outside: Array  # (n,), how far the last action lay outside the set
@@ -106,6 +107,7 @@ class SEATask(FuncEnv):
     L: ClassVar[float | None] = None
     lam: ClassVar[float] = 0.0
     closed_form: ClassVar[bool] = True  # whether `best_loss` knows the best point in hindsight
+    memoryless: ClassVar[bool] = False  # whether F_t depends on the round alone (this is faster)
     foreseen: ClassVar[bool] = True  # whether the comparator's points are known beforehand
 
     def __post_init__(self) -> None:
@@ -243,13 +245,12 @@ class SEATask(FuncEnv):
     @property
     def static_total(self) -> float:
         """Least expected total of a fixed point, sum F_t(u*)."""
-        points = np.broadcast_to(self.best_fixed, (self.horizon, self.space.dimension))
-        return float(self.mean_loss(self.rounds, points).sum())
+        return float(self._fixed_means.sum())
 
     @property
     def dynamic_total(self) -> float:
         """Sum of min F_t: no policy expects less."""
-        return float(self.mean_loss(self.rounds, self.minimiser(self.rounds)).sum())
+        return float(self._least_means.sum())
 
     # Spaces ---------------------------------------------------------------------------------------
 
@@ -310,6 +311,7 @@ class SEATask(FuncEnv):
             x=np.tile(self.start, (n, 1)),
             gradient=np.zeros((n, self.space.dimension)),
             loss=zero,
+            mean=zero,
             z=empty,
             secret=self.secrets(noise),
             outside=zero,
@@ -334,13 +336,14 @@ class SEATask(FuncEnv):
         z = self.draw(state, x, t, noise)
         played = Round(t, z, state.secret, state.statistic)
         gradient, loss, mean = self.gradient(z, x), self.loss(z, x), self.mean_loss(played, x)
-        best = np.broadcast_to(self.best_fixed, x.shape)
+        fixed, least = self.least_means(played)
         moved = np.sqrt(squared(x - state.x)) * (state.t > 0.0)
         return SEAState(
             t=t,
             x=x,
             gradient=gradient,
             loss=loss,
+            mean=mean,
             z=z,
             secret=state.secret,
             outside=outside,
@@ -348,9 +351,33 @@ class SEATask(FuncEnv):
             path=state.path + moved,
             total=state.total + loss,
             statistic=state.statistic + self.statistic(z),
-            pseudo=state.pseudo + mean - self.mean_loss(played, best),
-            dynamic=state.dynamic + mean - self.mean_loss(played, self.minimiser(played)),
+            pseudo=state.pseudo + (mean - fixed),
+            dynamic=state.dynamic + (mean - least),
         )
+
+    def least_means(self, played: Round) -> tuple[Array, Array]:
+        """F_t at u* and at its own minimiser, each (n,)."""
+        if self.memoryless:
+            index = played.t.astype(np.int64) - 1
+            return self._fixed_means[index], self._least_means[index]
+        best = np.broadcast_to(self.best_fixed, (len(played.t), self.space.dimension))
+        return self.mean_loss(played, best), self.mean_loss(played, self.minimiser(played))
+
+    @cached_property
+    def _fixed_means(self) -> np.ndarray:
+        """F_t(u*) of every round, (T,), for memoryless nature."""
+        points = np.broadcast_to(self.best_fixed, (self.horizon, self.space.dimension))
+        return self.mean_loss(self.rounds, points)
+
+    @cached_property
+    def _least_means(self) -> np.ndarray:
+        """min F_t of every round, (T,), for memoryless nature."""
+        return self.mean_loss(self.rounds, self._moving_points)
+
+    @cached_property
+    def _moving_points(self) -> np.ndarray:
+        """Of every F_t, (T, d), for memoryless nature."""
+        return self.minimiser(self.rounds)
 
     def observation(self, state: SEAState, noise: Array) -> Array:
         """See the class."""
@@ -375,6 +402,8 @@ class SEATask(FuncEnv):
         """The comparator's points of the round between two states, (n, d)."""
         if self.comparator == "static":
             return np.broadcast_to(self.best_fixed, next_state.x.shape)
+        if self.memoryless:
+            return self._moving_points[next_state.t.astype(np.int64) - 1]
         return self.minimiser(between(state, next_state))
 
     def target(self, t: Array) -> Array:
@@ -390,7 +419,7 @@ class SEATask(FuncEnv):
         info = {
             "x": now.x,
             "loss": now.loss,
-            "F": self.mean_loss(between(state, now), now.x),
+            "F": now.mean,
             "sigma_sq_t": self.sigma_sq_t[index],
             "Sigma_sq_t": self.Sigma_sq_t[index],
             "V": now.V,
@@ -432,7 +461,7 @@ def squared(vectors: Array) -> Array:
 
 
 def between(state: SEAState, next_state: SEAState) -> Round:
-    """What nature did between two states."""
+    """What nature has done between two states."""
     return Round(next_state.t, next_state.z, next_state.secret, state.statistic)
 
 
