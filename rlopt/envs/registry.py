@@ -33,6 +33,7 @@ ENVIRONMENTS = {
     "rlopt/SEAExperts-v0": "rlopt.envs.sea.linear:Experts",
     "rlopt/SEAIid-v0": "rlopt.envs.sea.linear:Iid",
     "rlopt/SEAMatrixGame-v0": "rlopt.envs.sea.game:MatrixGame",
+    "rlopt/SEAMeta-v0": "rlopt.envs.sea.meta:Meta",
     "rlopt/SEAOrthogonal-v0": "rlopt.envs.sea.orthogonal:Orthogonal",
     "rlopt/SEAPiecewise-v0": "rlopt.envs.sea.quadratic:Piecewise",
     "rlopt/SEAPortfolio-v0": "rlopt.envs.sea.portfolio:Portfolio",

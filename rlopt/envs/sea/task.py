@@ -76,7 +76,8 @@ class SEATask(FuncEnv):
 
     Info (each step, sums up to this round):
         x, the point played (d,); loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and
-        Sigma_sq_t of this round; V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|; projected: the action lay outside;
+        Sigma_sq_t of this round; V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|;
+        projected: the action lay outside;
         regret_static: realised, against the best fixed point of the rounds so far (only where it
         has a closed form); regret_pseudo: of mean losses, against the fixed point that is best over
         the whole episode; regret_dynamic: of mean losses, against every round's minimiser;
