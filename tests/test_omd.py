@@ -1,5 +1,6 @@
 """Mirror descent: reference runs, step sizes, hints, and what a learner refuses."""
 
+from functools import partial
 from math import log, sqrt
 from typing import Any
 
@@ -150,6 +151,37 @@ def test_the_first_five_steps():
     for t in range(1, 6):
         assert float(sc.eta) == pytest.approx(4.0 / t, rel=1e-15)
         sc.tell(sc.ask(), gradient=[0.1, 0.1])
+
+
+def test_the_implicit_rounds_of_linear_losses():
+    """There the implicit hint is the last gradient."""
+    learner = ImplicitOMD(BoxSet([-50.0], [50.0]), G=20.0, delta=9.0)
+    x_hat, hint, V = 0.0, 0.0, 0.0
+    for a in (2.0, -1.0, -1.0, 0.5):
+        eta = 100.0 / sqrt(9.0 + 1600.0 + V)
+        x = learner.ask()
+        assert float(learner.eta) == pytest.approx(eta, rel=1e-15)
+        assert float(learner.V) == pytest.approx(V)
+        assert learner.x_hat == pytest.approx([x_hat])
+        assert pytest.approx([hint]) == learner.M
+        assert x == pytest.approx([x_hat - eta * hint])
+        learner.tell(x, gradient=[a], prox=partial(linear_prox, a))
+        V, x_hat, hint = V + (a - hint) ** 2, x_hat - eta * a, a
+
+
+def linear_prox(a, z, step):
+    return np.clip(z - step * a, -50.0, 50.0)
+
+
+def test_a_round_at_a_kink_adds_nothing_to_the_errors():
+    learner = ImplicitOMD(BoxSet([-1.0], [1.0]), G=1.0, delta=1.0)
+    learner.tell(learner.ask(), gradient=[-1.0], prox=soft)
+    for side in (-1.0, 1.0, 1.0):  # any subgradient there
+        x = learner.ask()
+        assert x == pytest.approx([0.3], rel=1e-14)
+        learner.tell(x, gradient=[side], prox=soft)
+        assert learner.x_hat == pytest.approx([0.3], rel=1e-14)
+        assert float(learner.V) == 1.0
 
 
 def test_presets_and_explicit_constants():
