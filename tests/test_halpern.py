@@ -391,6 +391,7 @@ def test_methods_for_cocoercive_problems_refuse_others(method: str, name: str) -
         ({"constants": "practical"}, "eg has no practical constants"),
         ({"constants": "bold"}, "constants must be one of"),
         ({"method": "vr_halpern"}, "give seed="),
+        ({"method": "vr_halpern", "seed": -1}, "seed must be a whole number >= 0"),
     ],
 )
 def test_bad_input_is_named(given_: dict[str, Any], message: str) -> None:

@@ -93,8 +93,9 @@ def solve(
             with at most so many.
         x0: the start, a point of the problem's set, (d,); by default the problem's own.
         step: by default that of the theory, or of the preset; see each method.
-        seed: of the random indices, or a Generator; the variance-reduced methods need one.
-        constants: "theory" or "practical", the bolder constants of the variance-reduced methods.
+        seed: of the random indices, >= 0, or a Generator; the variance-reduced methods need one.
+        constants: "theory" or "practical", the bolder constants of the variance-reduced methods,
+            without a guarantee: for bounded sets and a hundred components or more.
 
     Raises:
         ValueError: an unknown method (the closest is offered), a problem that is not cocoercive for
@@ -148,7 +149,8 @@ def _points(
     if method in VARIANCE_REDUCED:
         if seed is None:
             raise ValueError(f"{method} draws components at random: give seed=, got None")
-        rng = np.random.default_rng(seed)
+        drawn = isinstance(seed, np.random.Generator)
+        rng = np.random.default_rng(seed if drawn else whole("halpern.solve", "seed", seed, 0))
         return VARIANCE_REDUCED[method](oracle, start, step, theory, rng)
     if not theory:
         raise ValueError(f"{method} has no practical constants: give step= instead")
