@@ -217,6 +217,14 @@ def test_the_inner_loop_follows_its_formula() -> None:
     assert np.allclose(end, v, rtol=0.0, atol=EXACT)
 
 
+def test_calls_until_the_residual_stays_low() -> None:
+    history = halpern.History(
+        np.arange(4), np.array([0, 5, 10, 15]), np.array([4.0, 1.0, 3.0, 2.0])
+    )
+    assert [history.calls_until(level) for level in (4.0, 3.0, 2.0)] == [0.0, 5.0, 15.0]
+    assert history.calls_until(1.0) == float("inf")
+
+
 def test_a_budget_is_never_exceeded() -> None:
     game = halpern.MatrixGame(rectangular(6, 6))
     for budget in (0, 5, 50, 500):
@@ -273,7 +281,7 @@ def test_algorithm_2_follows_its_formula(theory: bool) -> None:
     n, (ours, theirs) = 20, (np.random.default_rng(3) for _ in range(2))
     problem = bilinear()
     gamma = sqrt((1 / n) * (1 - 1 / n)) / (sqrt(n) + 1)
-    scale = sqrt(n) / (problem.L_average if theory else np.linalg.norm(problem.A))
+    scale = sqrt(n) / (problem.L_average if theory else float(np.linalg.norm(problem.A)))
     points = variance_reduced.lipschitz(
         halpern.Oracle(problem), problem.start(), None, theory, theirs
     )

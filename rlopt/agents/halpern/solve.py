@@ -62,9 +62,10 @@ class History:
     residual: np.ndarray
 
     def calls_until(self, residual: float) -> float:
-        """Calls at the first recorded iteration with at most this residual; inf if none has."""
-        reached = self.residual <= residual
-        return float(self.calls[reached.argmax()]) if reached.any() else float("inf")
+        """Calls at the recorded iteration from which the residual stays at most this; else inf."""
+        above = np.flatnonzero(~(self.residual <= residual))
+        first = above[-1] + 1 if above.size else 0
+        return float(self.calls[first]) if first < len(self.calls) else float("inf")
 
 
 def names() -> list[str]:
