@@ -217,6 +217,14 @@ def test_the_inner_loop_follows_its_formula() -> None:
     assert np.allclose(end, v, rtol=0.0, atol=EXACT)
 
 
+def test_calls_until_the_residual_stays_low() -> None:
+    history = halpern.History(
+        np.arange(4), np.array([0, 5, 10, 15]), np.array([4.0, 1.0, 3.0, 2.0])
+    )
+    assert [history.calls_until(level) for level in (4.0, 3.0, 2.0)] == [0.0, 5.0, 15.0]
+    assert history.calls_until(1.0) == float("inf")
+
+
 def test_a_budget_is_never_exceeded() -> None:
     game = halpern.MatrixGame(rectangular(6, 6))
     for budget in (0, 5, 50, 500):
@@ -225,6 +233,7 @@ def test_a_budget_is_never_exceeded() -> None:
         assert done.calls == done.history.calls[-1]
         assert done.residual == done.history.residual[-1] == game.residual(done.x)
     assert np.array_equal(halpern.solve("eg", game, calls=11).x, game.start())
+    assert halpern.solve("eg", game, calls=12).calls == 12
 
 
 # --- variance reduction ---
@@ -246,18 +255,42 @@ def test_page_is_exact_over_all_batches() -> None:
 
 
 def test_page_probabilities() -> None:
-    chances = [variance_reduced.refresh(k, 16) for k in (0, 1, 2, 5, 6, 100)]
-    assert chances == [1.0, 1.0, 4 / 6, 4 / 9, 4 / 9, 4 / 9]
+    chances = [variance_reduced.refresh(k, 20) for k in (0, 1, 2, 5, 6, 100)]
+    last = 4 / (sqrt(20) + 5)
+    assert chances == [1.0, 1.0, 4 / 6, 4 / 9, last, last]
 
 
-def test_algorithm_1_with_full_evaluations_is_halpern_with_its_step() -> None:
-    problem = regression(9, 3)
-    coins: Any = Coins(*[0.0] * 20)
-    points = variance_reduced.cocoercive(halpern.Oracle(problem), problem.start(), 0.3, True, coins)
+@pytest.mark.parametrize("theory", [True, False])
+def test_algorithm_1_follows_its_formula(theory: bool) -> None:
+    problem = regression(9, 3, mean=0.5)
+    coins: Any = Coins(0.0, 0.0, 0.99, 0.99, 0.0, 0.99)
+    points = variance_reduced.cocoercive(
+        halpern.Oracle(problem), problem.start(), None, theory, coins
+    )
+    eta = 1.0 / (4.0 * problem.L_average) if theory else 1.0 / problem.L
+    u = last = estimate = np.zeros(3)  # u_0 = 0 drops out of the anchor
+    for k, full in enumerate((True, True, False, False, True, False)):
+        moves = [problem.component(i, u) - problem.component(i, last) for i in range(3)]
+        estimate = problem.operator(u) if full else estimate + np.mean(moves, axis=0)
+        last, u = u, (1.0 - 2.0 / (k + 4)) * u - eta * estimate
+        assert np.allclose(next(points), u, rtol=0.0, atol=EXACT)
+
+
+@pytest.mark.parametrize("theory", [True, False])
+def test_algorithm_2_follows_its_formula(theory: bool) -> None:
+    n, (ours, theirs) = 20, (np.random.default_rng(3) for _ in range(2))
+    problem = bilinear()
+    gamma = sqrt((1 / n) * (1 - 1 / n)) / (sqrt(n) + 1)
+    scale = sqrt(n) / (problem.L_average if theory else float(np.linalg.norm(problem.A)))
+    points = variance_reduced.lipschitz(
+        halpern.Oracle(problem), problem.start(), None, theory, theirs
+    )
     u = problem.start()
-    for k in range(20):
-        lam = 2.0 / (k + 4)
-        u = (1.0 - lam) * u - 0.3 * problem.operator(u)  # u_0 = 0
+    for k in range(5):
+        steps = int((4 * (n + sqrt(n)) if theory else 0.05 * n) * np.log(k + 2))
+        step = gamma if theory else 0.5 / (sqrt(n) + 1)  # five times gamma would be more
+        v = variance_reduced.resolvent(halpern.Oracle(problem), u, scale, step, max(steps, 1), ours)
+        u = problem.start() / (k + 2) + (k + 1) / (k + 2) * v
         assert np.allclose(next(points), u, rtol=0.0, atol=EXACT)
 
 
@@ -304,9 +337,9 @@ def test_the_inner_loop_finds_resolvents() -> None:
     [
         ("vr_halpern", "bilinear", "theory", 20_000, 0.05),
         ("vr_halpern", "wide bilinear", "theory", 40_000, 0.05),
-        ("vr_halpern", "game", "theory", 40_000, 0.1),
-        ("vr_halpern", "tall game", "theory", 40_000, 0.05),
-        ("vr_halpern", "centred game", "theory", 40_000, 0.05),
+        ("vr_halpern", "game", "theory", 20_000, 0.2),
+        ("vr_halpern", "tall game", "theory", 20_000, 0.1),
+        ("vr_halpern", "centred game", "theory", 20_000, 0.1),
         ("vr_halpern_cocoercive", "regression", "theory", 40_000, 0.02),
         ("vr_halpern_cocoercive", "regression", "practical", 10_000, 0.02),
         ("vr_halpern_cocoercive", "short regression", "theory", 40_000, 0.02),
@@ -366,6 +399,7 @@ def test_methods_for_cocoercive_problems_refuse_others(method: str, name: str) -
         ({"constants": "practical"}, "eg has no practical constants"),
         ({"constants": "bold"}, "constants must be one of"),
         ({"method": "vr_halpern"}, "give seed="),
+        ({"method": "vr_halpern", "seed": -1}, "seed must be a whole number >= 0"),
     ],
 )
 def test_bad_input_is_named(given_: dict[str, Any], message: str) -> None:

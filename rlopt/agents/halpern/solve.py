@@ -62,9 +62,10 @@ class History:
     residual: np.ndarray
 
     def calls_until(self, residual: float) -> float:
-        """Calls at the first recorded iteration with at most this residual; inf if none has."""
-        reached = self.residual <= residual
-        return float(self.calls[reached.argmax()]) if reached.any() else float("inf")
+        """Calls at the recorded iteration from which the residual stays at most this; else inf."""
+        above = np.flatnonzero(~(self.residual <= residual))
+        first = above[-1] + 1 if above.size else 0
+        return float(self.calls[first]) if first < len(self.calls) else float("inf")
 
 
 def names() -> list[str]:
@@ -93,8 +94,9 @@ def solve(
             with at most so many.
         x0: the start, a point of the problem's set, (d,); by default the problem's own.
         step: by default that of the theory, or of the preset; see each method.
-        seed: of the random indices, or a Generator; the variance-reduced methods need one.
-        constants: "theory" or "practical", the bolder constants of the variance-reduced methods.
+        seed: of the random indices, >= 0, or a Generator; the variance-reduced methods need one.
+        constants: "theory" or "practical", the bolder constants of the variance-reduced methods,
+            without a guarantee: for bounded sets and a hundred components or more.
 
     Raises:
         ValueError: an unknown method (the closest is offered), a problem that is not cocoercive for
@@ -148,7 +150,8 @@ def _points(
     if method in VARIANCE_REDUCED:
         if seed is None:
             raise ValueError(f"{method} draws components at random: give seed=, got None")
-        rng = np.random.default_rng(seed)
+        drawn = isinstance(seed, np.random.Generator)
+        rng = np.random.default_rng(seed if drawn else whole("halpern.solve", "seed", seed, 0))
         return VARIANCE_REDUCED[method](oracle, start, step, theory, rng)
     if not theory:
         raise ValueError(f"{method} has no practical constants: give step= instead")
