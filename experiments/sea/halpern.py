@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pandas as pd
 from look import INK, LINE, MUTED, SLOTS, panels, save
@@ -25,7 +26,11 @@ SEEDS = {"theory": 3, "practical": 6}
 TARGETS = (0.3, 0.15, 0.06, 0.03, 0.01)  # of the start's residual
 GRID = [2.0**i for i in range(-2, 6)]  # steps times L, for the best one in hindsight
 COLOURS = dict(zip(("vr", "eg", "eag", "feg", "ogda", "halpern"), SLOTS, strict=False))
-LABELS = {"vr_halpern": "VR-Halpern", "vr_halpern_cocoercive": "VR-Halpern (Alg. 1)"}
+LABELS = {
+    "halpern": "Halpern",
+    "vr_halpern": "VR-Halpern",
+    "vr_halpern_cocoercive": "VR-Halpern (Alg. 1)",
+}
 
 
 def burglar(n: int) -> np.ndarray:
@@ -63,7 +68,7 @@ class Line:
     histories: list[halpern.History]
 
     def epochs(self, share: float, n: int) -> float:
-        """Median epochs until the residual stays below this share of the start's; NaN if half fail."""
+        """Median epochs until the residual stays at this share of its first or less, or NaN."""
         start = self.histories[0].residual[0]
         reached = np.median([history.calls_until(share * start) for history in self.histories])
         return float(reached) / n if np.isfinite(reached) else float("nan")
@@ -191,6 +196,7 @@ def constant() -> pd.DataFrame:
 
 def main() -> None:
     """Tables and figure."""
+    matplotlib.rcParams["savefig.dpi"] = 90  # six panels of thin lines make a large file
     print(write(constant(), "halpern_constant", {}))
     figure, axes = panels(2, 3, width=2.8, height=2.4)
     table = []
