@@ -112,6 +112,24 @@ def test_p_norm_from_the_origin_and_from_afar(p):
     assert (PNorm(p).step(np.zeros(3), np.zeros(3), 0.1, WIDE) == 0.0).all()
 
 
+def test_where_newtons_method_would_run_in_circles():
+    mirror, x = PNorm(1.2), np.array([0.03150376, 0.13160719, -0.4965682])
+    g = np.array([0.4347689, 3.38400713, 0.02609796])
+    y = mirror.step(x, g, 2.0, NARROW)
+    slope = 2.0 * g + mirror.gradient(y) - mirror.gradient(x)
+    assert y[1] == NARROW.low[1] and slope[1] > 0.0
+    assert slope[[0, 2]] == pytest.approx([0.0, 0.0], abs=1e-13)
+
+
+def test_rows_do_not_depend_on_their_neighbours():
+    rng, space = np.random.default_rng(3), Simplex(5)
+    x, g = np.array([space.sample() for _ in range(64)]), rng.standard_normal((64, 5))
+    for mirror in (PNorm(), LogBarrier()):
+        together = mirror.step(x, g, 0.5, space)
+        alone = np.concatenate([mirror.step(x[[i]], g[[i]], 0.5, space) for i in range(64)])
+        assert (together == alone).all()
+
+
 def test_weights_that_underflow_come_back():
     mirror, space = Entropy(), Simplex(2)
     x = mirror.step(np.array([0.5, 0.5]), np.array([1e4, 0.0]), 1.0, space)

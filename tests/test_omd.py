@@ -1,5 +1,6 @@
 """Mirror descent: reference runs, step sizes, hints, and what a learner refuses."""
 
+from functools import partial
 from math import log, sqrt
 from typing import Any
 
@@ -152,6 +153,37 @@ def test_the_first_five_steps():
         sc.tell(sc.ask(), gradient=[0.1, 0.1])
 
 
+def test_the_implicit_rounds_of_linear_losses():
+    """There the implicit hint is the last gradient."""
+    learner = ImplicitOMD(BoxSet([-50.0], [50.0]), G=20.0, delta=9.0)
+    x_hat, hint, V = 0.0, 0.0, 0.0
+    for a in (2.0, -1.0, -1.0, 0.5):
+        eta = 100.0 / sqrt(9.0 + 1600.0 + V)
+        x = learner.ask()
+        assert float(learner.eta) == pytest.approx(eta, rel=1e-15)
+        assert float(learner.V) == pytest.approx(V)
+        assert learner.x_hat == pytest.approx([x_hat])
+        assert pytest.approx([hint]) == learner.M
+        assert x == pytest.approx([x_hat - eta * hint])
+        learner.tell(x, gradient=[a], prox=partial(linear_prox, a))
+        V, x_hat, hint = V + (a - hint) ** 2, x_hat - eta * a, a
+
+
+def linear_prox(a, z, step):
+    return np.clip(z - step * a, -50.0, 50.0)
+
+
+def test_a_round_at_a_kink_adds_nothing_to_the_errors():
+    learner = ImplicitOMD(BoxSet([-1.0], [1.0]), G=1.0, delta=1.0)
+    learner.tell(learner.ask(), gradient=[-1.0], prox=soft)
+    for side in (-1.0, 1.0, 1.0):  # any subgradient there
+        x = learner.ask()
+        assert x == pytest.approx([0.3], rel=1e-14)
+        learner.tell(x, gradient=[side], prox=soft)
+        assert learner.x_hat == pytest.approx([0.3], rel=1e-14)
+        assert float(learner.V) == 1.0
+
+
 def test_presets_and_explicit_constants():
     def eta(**constants):
         return float(OptimisticOMD(Ball(2, 3.0), **constants).eta)
@@ -215,6 +247,7 @@ def test_the_bound_of_a_constant_step(radius, eta):
             space, g = Ball(d, radius), sequences(d, T)
             learner = OptimisticOMD(space, runs=4, eta=eta)
             trace = play(learner, g)
+            V = (np.diff(g, axis=0, prepend=0.0) ** 2).sum(axis=(0, 2))  # hints are last gradients
             assert (np.linalg.norm(trace.x, axis=-1) <= radius * (1.0 + 1e-12)).all()
             moved = (np.diff(trace.x, axis=0) ** 2).sum(axis=(0, 2))
             S = g.sum(axis=0)
@@ -222,8 +255,8 @@ def test_the_bound_of_a_constant_step(radius, eta):
             for u in (space.project(-eta * S), farthest):
                 left = trace.loss.sum(axis=0) - (S * u).sum(axis=-1)
                 start = (u * u).sum(axis=-1) / (2.0 * eta)
-                right = start + eta * learner.V - moved / (4.0 * eta)
-                assert (left <= right + 1e-12 * (start + eta * learner.V)).all()
+                right = start + eta * V - moved / (4.0 * eta)
+                assert (left <= right + 1e-12 * (start + eta * V)).all()
 
 
 @pytest.mark.parametrize(

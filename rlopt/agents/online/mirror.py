@@ -119,7 +119,7 @@ class Entropy(MirrorMap):
 
     def step(self, x: np.ndarray, g: np.ndarray, eta: Any, space: ConvexSet) -> np.ndarray:
         """x_i exp(-eta g_i), normalised."""
-        score = np.log(np.maximum(x, TINY)) - _column(eta) * g
+        score = np.log(x) - _column(eta) * g
         weight = np.maximum(np.exp(score - score.max(axis=-1, keepdims=True)), TINY)
         return np.asarray(weight / weight.sum(axis=-1, keepdims=True))
 
