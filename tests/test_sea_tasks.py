@@ -269,7 +269,7 @@ def test_drifting_tasks_can_have_negative_static_regret() -> None:
     """Following the target beats every fixed point; the oracle says so in its note."""
     task = Piecewise(comparator="static")
     value = task.oracle().value
-    assert (value.value, value.upper) == (value.lower, pytest.approx(-45.0)) and not value.exact
+    assert value.value == value.lower < value.upper == pytest.approx(-45.0) and not value.exact
     assert "may be negative" in value.note
     moving = make("oracle", Piecewise())
     assert simulated(task, moving, 50).regret.max() < -100.0
@@ -330,7 +330,7 @@ def test_points_outside() -> None:
 def test_action_boxes_and_starts() -> None:
     for task in SEA.values():
         assert (abs(task.action_space.low) == 1.0).all() and task.action_space.dtype == np.float64
-        idle = task.idle_action(np.zeros((2, *task.observation_space.shape)))  # type: ignore[misc]  # a Box
+        idle = task.idle_action(np.zeros((2, *task.observation_space.shape)))
         np.testing.assert_allclose(idle, np.tile(task.space.project(0.0 * idle[0]), (2, 1)))
 
 
