@@ -330,3 +330,11 @@ def test_missing_trials_are_counted(tmp_path):
     next(p for p in sorted(runs.iterdir()) if p.is_dir()).joinpath("result.json").unlink()
     words = " ".join(page_of(runs).words.split())
     assert "3 done, ▲ 1 not run yet" in words
+
+
+def test_regret_to_a_comparator_is_not_said_to_be_to_the_upper_end():
+    value = {"value": 0.0, "lower": 0.0, "upper": 1000.0, "tolerance": 1e-12, "exact": False}
+    record: Any = {"oracle": {**value, "method": "best fixed point", "note": "x"}, "regret": -3.0}
+    view = views._oracle([record], "loss")
+    assert view is not None and view.uncertainty.startswith("[0, 1")
+    assert "can be negative" in view.note and "upper end" not in view.note

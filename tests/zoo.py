@@ -186,7 +186,8 @@ ENVIRONMENTS: dict[str, FuncEnv] = {
     **FUNCS,
     **FISHERIES,
 }
-TORCHED = {k: f for k, f in ENVIRONMENTS.items() if not hasattr(f, "space")}  # no numpy-only ones
+NUMPY_ONLY = "rlopt.envs.sea."
+TORCHED = {k: f for k, f in ENVIRONMENTS.items() if NUMPY_ONLY not in type(f).__module__}
 SEEN = {key: f for key, f in FISHERIES.items() if f.observation_noise is None}
 PLAIN = {key: f for key, f in SEEN.items() if f.implementation_noise is None}
 

@@ -118,6 +118,11 @@ def _exact_note(smallest: float, tolerance: float) -> str:
     return "The smallest regrets below are within this tolerance: no order among them."
 
 
+COMPARATOR_NOTE = (
+    "Regret is taken to the lower end, a comparator that a policy may beat: it can be negative."
+)
+
+
 def _bracket_note(width: float, unit: str) -> str:
     return (
         "Only a bracket is known: regret is taken to the upper end, so it is never understated; "
@@ -144,7 +149,8 @@ def _oracle(records: list[Result], unit: str) -> OracleView | None:
         note, bracket = _exact_note(smallest, tolerance), None
         uncertainty = f"± {fmt.tolerance(tolerance)}" if tolerance > 0 else "exact"
     else:
-        note, width = _bracket_note(upper - lower, unit), upper - lower
+        width, to_upper = upper - lower, number(first.get("value")) >= upper
+        note = _bracket_note(width, unit) if to_upper else COMPARATOR_NOTE
         if width > 0:  # three digits of the bracket's width: enough to tell its ends apart
             tolerance = 10.0 ** (np.floor(np.log10(width)) - 2)
         ends = (fmt.to_tolerance(x, tolerance) for x in (lower, upper))

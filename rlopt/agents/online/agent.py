@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from functools import partial
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 from rlopt.agents import online
 from rlopt.agents.core import LearnerAgent, func_env
@@ -16,7 +16,6 @@ class OnlineAgent(LearnerAgent):
     Args:
         env: an online convex task, see `func_env`: its FuncEnv has a convex `space`, `constants`
             by name, and `answers(observations)`, what the last points cost.
-        learner: one of `online.names()`.
         **hyperparameters: of the learner; they win over the task's constants. A learner with
             presets gets constants="practical", which asks for fewer of them.
 
@@ -25,14 +24,16 @@ class OnlineAgent(LearnerAgent):
         TypeError: a hyperparameter that the learner does not take.
     """
 
-    def __init__(self, env: Any, learner: str, **hyperparameters: Any) -> None:
+    name: ClassVar[str]  # one of `online.names()`, set by `agent_class`
+
+    def __init__(self, env: Any, **hyperparameters: Any) -> None:
         func: Any = func_env(env)
         if not hasattr(func, "answers") or not hasattr(func, "constants"):
             raise ValueError(
-                f"{learner} is for online convex tasks (rlopt/SEA...-v0), got {func!r}"
+                f"{self.name} is for online convex tasks (rlopt/SEA...-v0), got {func!r}"
             )
-        self.func, self.learner = func, learner
-        taken = inspect.signature(online.learner(learner)).parameters
+        self.func = func
+        taken = inspect.signature(online.learner(self.name)).parameters
         offered = {"constants": "practical", **func.constants}
         self.hyperparameters = {key: offered[key] for key in offered if key in taken}
         self.hyperparameters |= hyperparameters
@@ -40,15 +41,22 @@ class OnlineAgent(LearnerAgent):
         self._fresh(1)  # what is wrong with the constants is said now
 
     def _fresh(self, runs: int) -> Any:
-        return online.make(self.learner, self.func.space, runs=runs, **self.hyperparameters)
+        return online.make(self.name, self.func.space, runs=runs, **self.hyperparameters)
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.hyperparameters.items())
-        return f"OnlineAgent({self.learner!r}, {settings})"
+        return f"{self.name}({settings})"
+
+
+@cache
+def agent_class(learner: str) -> type[OnlineAgent]:
+    """The agents that play by one of `online.names()`; they are described as the learner is."""
+    about = {"name": learner, "__doc__": online.learner(learner).__doc__}
+    return type(learner, (OnlineAgent,), about)
 
 
 def __getattr__(name: str) -> Any:
-    """Each learner's factory (env, **hyperparameters) -> OnlineAgent, by the learner's name."""
+    """Each learner's agents, by the learner's name."""
     if name not in online.names():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return partial(OnlineAgent, learner=name)
+    return agent_class(name)

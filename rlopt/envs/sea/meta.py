@@ -38,7 +38,9 @@ OWN = (
     "change",  # (n,), |g - g'| of the last two gradients
     "cosine",  # (n,), of the angle between them
 )
-MetaState: Any = namedtuple("MetaState", (*SEAState._fields, *OWN))  # the task's episode and these
+fields_of: Any = namedtuple  # computed names are beyond type checkers
+MetaState = fields_of("MetaState", (*SEAState._fields, *OWN))
+"""The task's episode and what mirror descent remembers."""
 
 
 @dataclass(frozen=True, kw_only=True)

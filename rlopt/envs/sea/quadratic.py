@@ -206,8 +206,8 @@ class Corrupted(Target):
 
     @property
     def G(self) -> float:
-        """1 + r + s + c."""
-        return 1.0 + self.r + self.s + self.c
+        """1 + s + the larger of r and |r - c|."""
+        return 1.0 + self.s + max(self.r, abs(self.r - self.c))
 
     @property
     def alpha(self) -> float:
