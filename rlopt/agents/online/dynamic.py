@@ -5,7 +5,7 @@ Every base learner i steps with its own eta_i, all along the one gradient g_t at
     x_{t,i}       = Proj(x_hat_{t,i} - eta_i M_t),
     x_hat_{t+1,i} = Proj(x_hat_{t,i} - eta_i g_t).
 
-Played is sum_i p_{t,i} x_{t,i}, with p_t proportional to exp(-eps_t (l_1 + ... + l_{t-1} + m_t)) and
+Played is sum_i p_{t,i} x_{t,i}, p_t proportional to exp(-eps_t (l_1 + ... + l_{t-1} + m_t)), with
 
     l_{t,i} = <g_t, x_{t,i}> + lam |x_{t,i} - x_{t-1,i}|^2,    m_{t,i} the same with M_t for g_t.
 
@@ -68,7 +68,7 @@ class TwoLayers(Learner):
         raise NotImplementedError(f"{type(self).__name__} must define _hints(answer)")
 
     def _rate(self, surprise: np.ndarray) -> Any:
-        """eps of the round to come, a number or (*batch,), from the l - m of the last, (*batch, N)."""
+        """eps of the round to come, a number or (*batch,), from the last l - m, (*batch, N)."""
         raise NotImplementedError(f"{type(self).__name__} must define _rate(surprise)")
 
     def _learn(self, answer: Answer) -> None:
@@ -122,7 +122,7 @@ class DynamicOMD(TwoLayers):
     ) -> None:
         theory = preset(self.name, constants)
         G, L = (constant(self.name, key, v, positive) for key, v in (("G", G), ("L", L)))
-        T = constant(self.name, "T", T, lambda *value: whole(*value, 1))
+        T = constant(self.name, "T", T, lambda owner, key, value: whole(owner, key, value, 1))
         D = getattr(space, "diameter", 0.0) or 1.0  # of a single point any number will do
         first, most = D / (G * np.sqrt(8.0 * T)), 1.0 / (8.0 * L)
         self.eta = np.minimum(most, first * 2.0 ** np.arange(1 + max(0, ceil(log2(most / first)))))
