@@ -265,6 +265,26 @@ def test_pseudo_and_dynamic_regret_are_means_of_realised_ones() -> None:
         assert agrees(realised - info[key], 0.0)
 
 
+@pytest.mark.parametrize("task", params(OBLIVIOUS))
+def test_looked_up_means_are_those_of_the_round(task: SEATask) -> None:
+    """By comparing with F_t itself, half way through, where a wrong round would show."""
+    _, x, _ = played(task, 2)
+    env = FuncVectorEnv(task, num_envs=2)
+    env.reset(seed=0)
+    pseudo, dynamic = np.zeros(2), np.zeros(2)
+    for t in range(1, 14):
+        rounds = unseen(np.full(2, float(t)))
+        *_, info = env.step(x[t])
+        mean = task.mean_loss(rounds, x[t])
+        pseudo += mean - task.mean_loss(rounds, np.tile(task.best_fixed, (2, 1)))
+        dynamic += mean - task.mean_loss(rounds, task.minimiser(rounds))
+        np.testing.assert_allclose(info["F"], mean, atol=EXACT)
+        np.testing.assert_allclose(info["regret_pseudo"], pseudo, atol=1e-11)
+        np.testing.assert_allclose(info["regret_dynamic"], dynamic, atol=1e-11)
+        assert info["sigma_sq_t"][0] == task.sigma_sq_t[t - 1]
+        assert info["Sigma_sq_t"][0] == task.Sigma_sq_t[t - 1]
+
+
 def test_drifting_tasks_can_have_negative_static_regret() -> None:
     """Following the target beats every fixed point; the oracle says so in its note."""
     task = Piecewise(comparator="static")
