@@ -3,6 +3,7 @@
 The pages exist only in the build, so they cannot fall behind the code.
 """
 
+import csv
 import inspect
 import re
 import sys
@@ -128,12 +129,26 @@ def bounds_page() -> str:
     records = known.bounds() if known else {}
     if not records:
         return ""
+    shares = measured_shares()
     rows = "".join(
         f"| [`{name}`][{record.function.__module__}.{name}] | {cell(record.source)} "
-        f"| {record.holds} | {'yes' if record.tight else 'no'} |\n"
+        f"| {record.holds} | {'yes' if record.tight else 'no'} | {shares.get(name, '')} |\n"
         for name, record in sorted(records.items())
     )
-    return f"# Bounds\n\n| bound | source | holds | attained |\n|---|---|---|---|\n{rows}"
+    head = "| bound | source | holds | attained | measured / bound |\n|---|---|---|---|---|\n"
+    about = "The last column is the largest share that a learner reached on random tasks.\n"
+    return f"# Bounds\n\n{about}\n{head}{rows}"
+
+
+def measured_shares() -> dict[str, str]:
+    """Bound -> the largest measured/bound of the experiments' `bounds.csv`."""
+    largest: dict[str, float] = {}
+    for path in sorted((ROOT / "experiments").glob("*/results/bounds.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                name, share = row["function"].strip("`"), float(row["max measured/bound"])
+                largest[name] = max(share, largest.get(name, 0.0))
+    return {name: f"{share:.3f}" for name, share in largest.items()}
 
 
 def cell(text: str) -> str:

@@ -163,3 +163,10 @@ def test_bad_input(name):
     for bad in ({"eta": 0.0}, {"eta": -1.0}, {"eta": float("nan")}, {"T": 0}, {"T": 2.5}):
         with pytest.raises(ValueError, match=f"{name}: (eta|T) must be"):
             online.make(name, Simplex(2), **bad)
+
+
+@pytest.mark.parametrize("name", ["hedge", "optimistic_hedge"])
+def test_a_run_far_behind_another_keeps_its_weights(name):
+    learner = online.make(name, Simplex(2), eta=1.0, runs=2)
+    learner.tell(learner.ask(), gradient=[[0.0, 0.0], [5000.0, 5000.0]])
+    np.testing.assert_array_equal(learner.ask(), 0.5)

@@ -14,14 +14,24 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_prints_what_the_readme_shows(capsys: pytest.CaptureFixture[str]) -> None:
-    [(code, output)] = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", README, re.DOTALL)
+
+
+def test_every_example_shows_its_output() -> None:
+    assert len(EXAMPLES) == README.count("```python") == 2
+
+
+@pytest.mark.parametrize(("code", "output"), EXAMPLES)
+def test_the_example_prints_what_the_readme_shows(
+    code: str, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     exec(compile(code, "README.md", "exec"), {})
     assert capsys.readouterr().out == output
 
 
 def test_the_table_lists_every_environment() -> None:
-    listed = set(re.findall(r"\| `(rlopt/[\w-]+)`", README))
+    rows = re.findall(r"^\| (`rlopt/[^|]*)\|", README, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(rlopt/[\w-]+)`", row)}
     assert listed == set(ENVIRONMENTS)
     assert listed == {name for name in gymnasium.registry if name.startswith("rlopt/")}
 

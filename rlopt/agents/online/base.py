@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isfinite
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -151,10 +150,9 @@ class Learner:
             raise ValueError(
                 f"{self.name}: {name} must be of shape {self.x.shape}, got {array.shape}"
             )
-        flat = array.ravel()  # its squared length is cheap, and finite only if it is
-        if not isfinite(flat.dot(flat)) and not np.isfinite(flat).all():
-            bad = flat[~np.isfinite(flat)][0]
-            raise ValueError(f"{self.name}: {name} must be finite, got {bad}")
+        finite = np.isfinite(array)
+        if not finite.all():
+            raise ValueError(f"{self.name}: {name} must be finite, got {array[~finite][0]}")
         return array
 
     def _played(self, x: Any) -> np.ndarray:

@@ -200,6 +200,18 @@ class Rows(SEATask):
         summed = (np.take_along_axis(every, order, axis=1) * left).sum(axis=1)
         return summed / (N - t % N)
 
+    @property
+    def memoryless(self) -> bool:  # type: ignore[override]  # derived, not declared
+        """Whether F_t depends on the round alone: not in random order."""
+        return self.order != "random"
+
+    def least_means(self, played: Round) -> tuple[Array, Array]:
+        """F_t at the best fixed point and at `minimiser`, which in random order are the same."""
+        if self.memoryless:
+            return super().least_means(played)
+        fixed = self.mean_loss(played, self.minimiser(played))
+        return fixed, fixed
+
     def minimiser(self, played: Round) -> Array:
         """Where F_t is least; in random order the best fixed point, see the class."""
         if self.order == "dataset":
