@@ -14,6 +14,7 @@ from rlopt.envs.core import Array, FuncEnv, Info, Oracle, cached
 from rlopt.envs.sea.rounds import Round, SEAState, between, squared, unseen
 from rlopt.spaces import ConvexSet
 from rlopt.theory.checks import known, whole
+from rlopt.theory.regret import omd_convex_pathwise
 
 COMPARATORS = ("static", "dynamic")
 INFEASIBLE = ("project", "raise", "penalise")
@@ -404,7 +405,7 @@ class SEATask(FuncEnv):
             "projected": now.outside > OUTSIDE,
             "regret_pseudo": now.pseudo,
             "regret_dynamic": now.dynamic,
-            "bound_T1": self.D * (2.5 * np.sqrt(now.V) + 0.5 * DELTA**0.5 + self.G),
+            "bound_T1": omd_convex_pathwise(D=self.D, G=self.G, V_T=now.V, delta=DELTA),
         }
         if self.closed_form:
             info["regret_static"] = now.total - self.best_loss(now.statistic, now.t)
