@@ -78,7 +78,10 @@ class ConvexSet(Box):
             ValueError: points that are not finite or of another dimension, or a metric that is not
                 symmetric positive definite.
         """
-        y = np.asarray(x, dtype=np.float64)
+        try:
+            y = np.asarray(x, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"{self}: points must be real numbers, got {x!r}") from None
         if y.shape[-1:] != self.shape:
             raise ValueError(
                 f"{self}: points must be of shape (..., {self.dimension}), got {y.shape}"
@@ -156,6 +159,9 @@ class Ball(ConvexSet):
 
     def _euclidean(self, y: np.ndarray) -> np.ndarray:
         norm = np.sqrt(np.einsum("...i,...i->...", y, y))[..., None]  # linalg.norm takes 3x longer
+        if not np.isfinite(norm).all():  # squares overflow: shrink the point before they do
+            y = y * np.where(np.isfinite(norm), 1.0, 1e-160)
+            return self._euclidean(y)
         return y * np.minimum(1.0, self.radius / np.maximum(norm, 1e-300))
 
     def _mahalanobis(self, y: np.ndarray, scales: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -309,7 +315,7 @@ class BoxSet(ConvexSet):
     """
 
     def __init__(self, low: Any, high: Any, seed: int | None = None) -> None:
-        least, most = (np.asarray(bound, dtype=np.float64) for bound in (low, high))
+        least, most = (numbers("BoxSet", name, b) for name, b in (("low", low), ("high", high)))
         if least.ndim != 1 or least.shape != most.shape or not least.size:
             raise ValueError(f"BoxSet: low and high must be of one shape (d,), got {low}, {high}")
         if not (np.isfinite([least, most]).all() and (least <= most).all()):

@@ -81,6 +81,13 @@ def test_the_largest_norm_is_that_of_the_farthest_point(space: ConvexSet) -> Non
     assert norms.max() <= space.largest_norm * (1.0 + 1e-12)
 
 
+def test_far_points_land_on_the_sphere() -> None:
+    """Their squared lengths overflow."""
+    for size in (1e150, 1e200, 1e300):
+        point = Ball(2, 0.5).project([[0.3 * size, -0.4 * size], [0.3, 0.0]])
+        np.testing.assert_allclose(point, [[0.3, -0.4], [0.3, 0.0]], rtol=1e-12)
+
+
 def test_ball_in_a_metric_against_a_root_finder() -> None:
     rng, H = np.random.default_rng(0), metrics(6, 1, 3.0)
     space = Ball(6, radius=1.5)
@@ -158,6 +165,8 @@ BAD: Any = [
     (lambda: BoxSet([0.0], [np.inf]), "finite"),
     (lambda: Ball(2).project([1.0, 2.0, 3.0]), r"shape \(\.\.\., 2\), got \(3,\)"),
     (lambda: Ball(2).project([1.0, np.nan]), "finite, got nan"),
+    (lambda: Ball(2).project("ab"), "real numbers, got 'ab'"),
+    (lambda: BoxSet(["a"], [1.0]), "BoxSet: low must be real numbers"),
     (lambda: Ball(2).project([1.0, 2.0], metric=np.eye(3)), "metric must be of shape"),
     (lambda: Ball(2).project([1.0, 2.0], metric=[[1.0, 2.0], [0.0, 1.0]]), "symmetric"),
     (lambda: Ball(2).project([1.0, 2.0], metric=[[1.0, 0.0], [0.0, np.nan]]), "finite"),

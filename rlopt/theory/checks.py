@@ -92,6 +92,14 @@ def numbers(owner: str, name: str, value: Any) -> np.ndarray:
         raise ValueError(f"{owner}: {name} must be real numbers, got {value!r}") from error
 
 
+def finite_array(owner: str, name: str, value: Any) -> np.ndarray:
+    """As `numbers`; ValueError for NaN and infinity too."""
+    array = numbers(owner, name, value)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{owner}: {name} must be finite, got {array[~np.isfinite(array)][0]}")
+    return array
+
+
 def only_known(owner: str, given: Iterable[str], allowed: Iterable[str]) -> None:
     """Refuse keyword arguments that the owner does not take.
 

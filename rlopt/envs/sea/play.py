@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlopt.theory.checks import whole
+from rlopt.theory.checks import finite_array, whole
 
 Losses = Callable[[int, np.ndarray], Any]
 
@@ -34,15 +34,24 @@ class Trace:
 
         Args:
             u: a fixed point, (d,), or one a round, (T, d).
+
+        Raises:
+            ValueError: u is of another shape or not finite.
         """
-        points = np.broadcast_to(np.asarray(u, dtype=np.float64), (len(self.x), self.x.shape[-1]))
+        T, d = len(self.x), self.x.shape[-1]
+        point = finite_array("regret", "u", u)
+        if point.shape not in ((d,), (T, d)):
+            raise ValueError(f"regret: u must be of shape ({d},) or ({T}, {d}), got {point.shape}")
+        points = np.broadcast_to(point, (T, d))
         if self.losses is None:
             against = np.einsum("t...d,td->t...", self.gradient, points)
         else:
             shape = self.x.shape[1:]
-            against = np.array(
-                [self.losses(t, np.broadcast_to(p, shape)) for t, p in enumerate(points, 1)]
+            costs = (
+                _cost(self.losses(t, np.broadcast_to(p, shape)), shape[:-1])
+                for t, p in enumerate(points, 1)
             )
+            against = np.array(list(costs))
         total = (self.loss - against).sum(axis=0)
         return float(total) if total.ndim == 0 else total
 
@@ -66,29 +75,46 @@ def play(
             needs it.
 
     Raises:
-        ValueError: no T for gradients that are a function, or more rounds than gradients.
+        ValueError: no T for gradients that are a function, more rounds than gradients, or gradients
+            or losses of another shape or not finite.
     """
-    if callable(gradients):
-        if T is None:
-            raise ValueError("play: T is needed where gradients are a function of t and x")
-        gradient_of: Losses = gradients
-    else:
-        table = np.asarray(gradients, dtype=np.float64)
-        T = len(table) if T is None else T
-        if len(table) < T:
-            raise ValueError(f"play: T must be at most {len(table)}, the gradients given, got {T}")
-
-        def gradient_of(t: int, x: np.ndarray) -> Any:
-            return np.broadcast_to(table[t - 1], x.shape)
-
+    shape = np.shape(learner.ask())
+    gradient_of, T = _gradients(gradients, shape, T)
     points, told, costs = [], [], []
-    for t in range(1, whole("play", "T", T, 1) + 1):
+    for t in range(1, T + 1):
         x = learner.ask()
         gradient = np.asarray(gradient_of(t, x), dtype=np.float64)
-        loss = (gradient * x).sum(axis=-1) if losses is None else losses(t, x)
+        loss = (gradient * x).sum(axis=-1) if losses is None else _cost(losses(t, x), shape[:-1])
         answers = {} if prox is None else {"prox": lambda z, step, t=t: prox(t, z, step)}
         learner.tell(x, loss, gradient=gradient, **answers)
         points.append(x)
         told.append(gradient)
         costs.append(loss)
     return Trace(np.array(points), np.array(told), np.array(costs, dtype=np.float64), losses)
+
+
+def _gradients(gradients: Any, shape: tuple[int, ...], T: int | None) -> tuple[Losses, int]:
+    """Gradients as a function of t and x, and the number of rounds."""
+    if callable(gradients):
+        if T is None:
+            raise ValueError("play: T is needed where gradients are a function of t and x")
+        return gradients, whole("play", "T", T, 1)
+    table = finite_array("play", "gradients", gradients)
+    allowed = {shape, shape[-1:]}
+    if table.ndim < 2 or table.shape[1:] not in allowed:
+        wanted = " or ".join(str(("T", *one)).replace("'", "") for one in sorted(allowed, key=len))
+        raise ValueError(f"play: gradients must be of shape {wanted}, got {table.shape}")
+    T = whole("play", "T", len(table) if T is None else T, 1)
+    if len(table) < T:
+        raise ValueError(f"play: T must be at most {len(table)}, the gradients given, got {T}")
+    return (lambda t, x: np.broadcast_to(table[t - 1], x.shape)), T
+
+
+def _cost(loss: Any, batch: tuple[int, ...]) -> np.ndarray:
+    """What a round cost, one finite number a run."""
+    cost = finite_array("play", "losses(t, x)", loss)
+    if cost.size != np.prod(batch, dtype=int):
+        raise ValueError(
+            f"play: losses(t, x) must be one number a run, of shape {batch}, got {cost.shape}"
+        )
+    return cost.reshape(batch)

@@ -12,7 +12,7 @@ from rlopt.theory.regret.amounts import above_zero, at_least_zero
 
 
 @bound(
-    source="after Chen et al. 2024 and Zhao et al. 2024; derived in rlopt.theory.regret (T10)",
+    source="after Chen et al. 2024 and Zhao et al. 2024; our derivation (T10)",
     holds="expectation",
 )
 def dynamic_omd_sea(

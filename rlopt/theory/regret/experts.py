@@ -30,7 +30,7 @@ def hedge(*, N: int, T: int, eta: Any = None) -> Any:
     return entropy / eta + eta * T / 8.0
 
 
-@bound(source="Rakhlin and Sridharan 2013; derived in rlopt.theory.regret (T9)", holds="pathwise")
+@bound(source="Rakhlin and Sridharan 2013; our derivation (T9)", holds="pathwise")
 def optimistic_hedge(*, N: int, eta: Any, V_T: Any, movement_sq: Any = 0.0) -> Any:
     """R <= ln N/eta + eta V_T - S_T/(4 eta).
 

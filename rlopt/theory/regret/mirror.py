@@ -25,7 +25,7 @@ from rlopt.theory.regret.amounts import above_zero, at_least_zero
 SOURCE = "after Chen, Zhang, Tu, Zhao and Zhang 2024"
 
 
-@bound(source="Chiang et al. 2012; derived in rlopt.theory.regret.mirror", holds="pathwise")
+@bound(source="Chiang et al. 2012; our derivation", holds="pathwise")
 def omd_constant_step(*, distance_sq: Any, eta: Any, V_T: Any, movement_sq: Any = 0.0) -> Any:
     """R(u) <= |u - x_1|^2 / (2 eta) + eta V_T - S_T / (4 eta).
 
@@ -48,7 +48,7 @@ def omd_constant_step(*, distance_sq: Any, eta: Any, V_T: Any, movement_sq: Any 
     return distance_sq / (2.0 * eta) + eta * V_T - movement_sq / (4.0 * eta)
 
 
-@bound(source=f"{SOURCE}; derived in rlopt.theory.regret.mirror (T1)", holds="pathwise")
+@bound(source=f"{SOURCE}; our derivation (T1)", holds="pathwise")
 def omd_convex_pathwise(*, D: Any, G: Any, V_T: Any, delta: Any, movement_sq: Any = 0.0) -> Any:
     """A1: R <= (5/2) D sqrt(V_T) + (D/2) sqrt(delta) + D G - sqrt(delta + 4 G^2) S_T / (4 D).
 
@@ -76,7 +76,7 @@ def omd_convex_pathwise(*, D: Any, G: Any, V_T: Any, delta: Any, movement_sq: An
     )
 
 
-@bound(source=f"{SOURCE}; derived in rlopt.theory.regret.mirror (T2)", holds="expectation")
+@bound(source=f"{SOURCE}; our derivation (T2)", holds="expectation")
 def omd_sea_convex(*, D: Any, L: Any, G: Any, sigma_sq: Any, Sigma_sq: Any, delta: Any) -> Any:
     """A1: E R <= 5 D (sqrt2 sigma + Sigma) + 3.5 D G + (D/2) sqrt(delta) + 25 D^3 L^2/sqrt(delta).
 
@@ -108,7 +108,7 @@ def omd_sea_convex(*, D: Any, L: Any, G: Any, sigma_sq: Any, Sigma_sq: Any, delt
     )
 
 
-@bound(source=f"{SOURCE}; derived in rlopt.theory.regret.mirror (T3)", holds="expectation")
+@bound(source=f"{SOURCE}; our derivation (T3)", holds="expectation")
 def omd_sea_strongly_convex(
     *,
     D: Any,
@@ -144,6 +144,12 @@ def omd_sea_strongly_convex(
         name, sigma_max_sq=sigma_max_sq, Sigma_max_sq=Sigma_max_sq
     )
     total, most = 2.0 * sigma_sq + Sigma_sq, 2.0 * sigma_max_sq + Sigma_max_sq
+    if np.any((total > 0.0) & (most == 0.0)):
+        raise ValueError(
+            f"{name}: sigma_max_sq and Sigma_max_sq, the largest summands, must not be 0 where "
+            f"sigma_sq or Sigma_sq is not, got {sigma_max_sq}, {Sigma_max_sq} and {sigma_sq}, "
+            f"{Sigma_sq}"
+        )
     share = total / np.where(np.equal(most, 0.0), 1.0, most)
     return (
         16.0 * most / lam * (1.0 + np.log1p(share))
@@ -153,7 +159,7 @@ def omd_sea_strongly_convex(
     )
 
 
-@bound(source=f"{SOURCE}; derived in rlopt.theory.regret.mirror (T4)", holds="pathwise")
+@bound(source=f"{SOURCE}; our derivation (T4)", holds="pathwise")
 def omd_exp_pathwise(*, D: Any, G: Any, d: Any, beta: Any, V_T: Any, movement_sq: Any = 0.0) -> Any:
     """A3: R <= (16 d/beta) ln(1 + beta V_T/(8 d)) + (D^2/2)(1 + beta G^2/2) - S_T/4.
 
@@ -175,7 +181,7 @@ def omd_exp_pathwise(*, D: Any, G: Any, d: Any, beta: Any, V_T: Any, movement_sq
     return learnt + D**2 / 2.0 * (1.0 + beta * G**2 / 2.0) - movement_sq / 4.0
 
 
-@bound(source=f"{SOURCE}; derived in rlopt.theory.regret.mirror (T4)", holds="expectation")
+@bound(source=f"{SOURCE}; our derivation (T4)", holds="expectation")
 def omd_exp_sea(*, D: Any, L: Any, G: Any, d: Any, beta: Any, sigma_sq: Any, Sigma_sq: Any) -> Any:
     """A3: E R <= the bound of `omd_exp_pathwise` at E V + (16 d/beta) ln(1 + 32 L^2).
 
@@ -199,7 +205,7 @@ def omd_exp_sea(*, D: Any, L: Any, G: Any, d: Any, beta: Any, sigma_sq: Any, Sig
     return still + 16.0 * d / beta * np.log1p(32.0 * L**2)
 
 
-@bound(source=f"{SOURCE}; derived in rlopt.theory.regret.mirror (T5)", holds="expectation")
+@bound(source=f"{SOURCE}; our derivation (T5)", holds="expectation")
 def omd_implicit_sea(*, D: Any, G: Any, sigma_tilde_sq: Any, Sigma_sq: Any, delta: Any) -> Any:
     """A4: E R <= (5/2) D (G + sqrt6 sigma_tilde + sqrt3 Sigma) + (D/2) sqrt(delta) + D G.
 
@@ -225,7 +231,7 @@ def omd_implicit_sea(*, D: Any, G: Any, sigma_tilde_sq: Any, Sigma_sq: Any, delt
     return omd_convex_pathwise(D=D, G=G, V_T=(G + noise) ** 2, delta=delta)
 
 
-@bound(source="derived in rlopt.theory.regret.mirror, as T1", holds="pathwise")
+@bound(source="our derivation, as T1", holds="pathwise")
 def omd_envelope(*, D: Any, G: Any, V_T: Any, delta: Any) -> Any:
     """A1 with tuned steps and hints: R <= 2 D sqrt(delta + 4 G^2 + V_T) + 2 D sqrt(V_T).
 
