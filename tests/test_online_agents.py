@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 from zoo import ALLEN, IDS, MC_ERRORS, simulated
@@ -155,3 +156,39 @@ def test_learners_forget_between_episodes() -> None:
     assert not action[1].any() and action[0].any() and action[2].any()
     assert memory["learner"]["t"].tolist() == [1, 0, 1]
     assert policy(lambda x: x).learns is agent.learns is False
+
+
+@pytest.mark.parametrize("name", online.names())
+def test_every_learner_takes_a_preset(name: str) -> None:
+    given: dict[str, Any] = {
+        "dynamic_omd": {"G": 1.0, "L": 1.0, "T": 9},
+        "hedge": {"T": 9},
+        "oftl": {"lam": 1.0},
+        "oftrl": {"G": 1.0, "L": 1.0},
+        "ogd": {"G": 1.0},
+        "optimistic_hedge": {"T": 9},
+        "optimistic_omd": {"G": 1.0, "L": 1.0},
+        "optimistic_omd_exp": {"G": 1.0, "alpha": 1.0},
+        "optimistic_omd_implicit": {"G": 1.0},
+        "optimistic_omd_sc": {"lam": 1.0},
+    }
+    for constants in ("theory", "practical"):
+        made = online.make(name, Simplex(3), constants=constants, **given.get(name, {}))
+        assert made.ask().shape == (3,)
+    with pytest.raises(ValueError, match="constants must be one of"):
+        online.make(name, Simplex(3), constants="best", **given.get(name, {}))
+
+
+@pytest.mark.parametrize("name", ["ogd", "ensemble", "oracle", "do_nothing"])
+def test_a_single_observation_gets_a_single_point(name: str) -> None:
+    """Round by round as the batch of one does."""
+    env = gymnasium.make("rlopt/SEATarget-v0")
+    agent: Any = make(name, env)
+    seen, _ = env.reset(seed=0)
+    single, batch, start = None, None, True
+    for _ in range(5):
+        one, single = agent.predict(seen, single, start)
+        many, batch = agent.predict(seen[None], batch, np.array([start]))
+        assert one.shape == (5,)
+        np.testing.assert_array_equal(one, many[0])
+        seen, start = env.step(one)[0], False

@@ -52,15 +52,20 @@ def make(name: str, space: ConvexSet, *, runs: int | None = None, **constants: A
         space: the convex action set; its diameter is the D of the theorems.
         runs: None for one run, whose arrays are (d,); n for n independent ones, (n, d).
         **constants: as the papers name them (G, L, lam, beta, nu, delta, eta, ...); each learner's
-            docstring says which it takes.
+            docstring says which it takes. constants="theory" or "practical" goes to every learner;
+            those without presets are the same in both.
 
     Raises:
         ValueError: an unknown name (the closest is offered), or a constant that is missing or
             outside its range.
         TypeError: a constant that the learner does not take.
     """
+    from rlopt.agents.online.base import preset
+
     kind = learner(name)
     allowed = [key for key in inspect.signature(kind).parameters if key != "space"]
+    if "constants" in constants and "constants" not in allowed:
+        preset(name, constants.pop("constants"))
     only_known(name, constants, allowed)
     return kind(space, runs=runs, **constants)
 

@@ -6,6 +6,8 @@ import inspect
 from functools import cache
 from typing import Any, ClassVar
 
+import numpy as np
+
 from rlopt.agents import online
 from rlopt.agents.core import LearnerAgent, func_env
 
@@ -42,6 +44,21 @@ class OnlineAgent(LearnerAgent):
 
     def _fresh(self, runs: int) -> Any:
         return online.make(self.name, self.func.space, runs=runs, **self.hyperparameters)
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """As `LearnerAgent.predict`; of a single observation the single point, (d,)."""
+        observation = np.asarray(observation)
+        if observation.shape != self.func.observation_space.shape:
+            return super().predict(observation, state, episode_start, deterministic)
+        start = None if episode_start is None else np.atleast_1d(episode_start)
+        x, state = super().predict(observation[None], state, start, deterministic)
+        return x[0], state
 
     def __repr__(self) -> str:
         settings = ", ".join(f"{key}={value!r}" for key, value in self.hyperparameters.items())

@@ -16,7 +16,12 @@ AGREE = 1e-12  # relative difference of the two totals below which they are the 
 
 def comparator(task: SEATask) -> Oracle:
     """The oracle of a task: its comparator's value, points and step regrets."""
-    return Oracle(_value(task), policy(lambda seen: task.target(task.round_of(seen))), task.regret)
+
+    def act(seen: np.ndarray) -> np.ndarray:
+        points = task.target(task.round_of(np.atleast_2d(seen)))
+        return points if np.ndim(seen) > 1 else points[0]
+
+    return Oracle(_value(task), policy(act), task.regret)
 
 
 def _value(task: SEATask) -> OracleResult:
