@@ -52,7 +52,12 @@ MUTANTS = (
     Mutant("hint doubled", OMD, PLAY, PLAY.replace("M,", "2.0 * M,")),
     Mutant("step doubled", OMD, SCHEDULE, scaled(2.0)),
     Mutant("step halved", OMD, SCHEDULE, scaled(0.5)),
-    Mutant("no 4 G^2 in the step", STEPS, "floor = delta + 4.0 * G * G", "floor = delta"),
+    Mutant(
+        "no 4 G^2 in the step",
+        STEPS,
+        "floor = self.delta + 4.0 * self.G * self.G",
+        "floor = self.delta",
+    ),
     Mutant(
         "projection missing",
         MIRROR,

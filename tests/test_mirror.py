@@ -183,9 +183,9 @@ def test_maps_that_cannot_be(make, message):
     ("schedule", "eta"),
     [
         (steps.sqrt_T(2.0, 4.0, 25), [0.1] * 5),
-        (steps.sqrt_t(2.0, 4.0), [0.5, 0.5 / 2**0.5, 0.5 / 3**0.5, 0.25, 0.5 / 5**0.5]),
-        (steps.strongly_convex(0.5), [2.0, 1.0, 2 / 3, 0.5, 0.4]),
-        (steps.strongly_convex(0.5, 2.0), [4.0, 2.0, 4 / 3, 1.0, 0.8]),
+        (steps.SqrtClock(2.0, 4.0), [0.5, 0.5 / 2**0.5, 0.5 / 3**0.5, 0.25, 0.5 / 5**0.5]),
+        (steps.StronglyConvex(0.5), [2.0, 1.0, 2 / 3, 0.5, 0.4]),
+        (steps.StronglyConvex(0.5, 2.0), [4.0, 2.0, 4 / 3, 1.0, 0.8]),
         (steps.chosen("owner", 0.3), [0.3] * 5),
         (steps.chosen("owner", lambda t: 1 / 2**t), [0.5, 0.25, 0.125, 0.0625, 0.03125]),
     ],

@@ -9,9 +9,10 @@ import numpy as np
 
 from rlopt.agents.core import needed
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import known, whole
+from rlopt.theory.checks import known, positive, whole
 
 PRESETS = ("theory", "practical")
+LARGEST = 1e120  # squares of what is told, and sums of them, stay finite
 Value = TypeVar("Value")
 
 
@@ -46,11 +47,7 @@ class Learner:
     memory: ClassVar[tuple[str, ...]] = ()  # attributes that the future depends on, besides x and t
 
     def __init__(self, space: ConvexSet, runs: int | None = None) -> None:
-        if not isinstance(space, ConvexSet):
-            raise ValueError(
-                f"{self.name}: space must be one of rlopt.spaces (Ball, ...), got {space!r}"
-            )
-        self.space = space
+        self.space = convex(self.name, space)
         self.batch = () if runs is None else (whole(self.name, "runs", runs, 1),)
         self.x = space.project(np.zeros((*self.batch, space.dimension)))
         self.t = np.zeros(self.batch, np.int64)
@@ -84,8 +81,8 @@ class Learner:
 
         Raises:
             AskFirst: (a RuntimeError and a ValueError) `ask` has not been called for this round.
-            ValueError: a missing answer, a wrong shape, NaN or infinity, or a point that is not
-                in the set. The learner is then as it was before.
+            ValueError: a missing answer, a wrong shape, NaN, a number beyond 1e120 (its square may
+                overflow), or a point that is not in the set. The learner is then as it was before.
         """
         if not self._asked.all():
             raise AskFirst(f"{self.name}: tell comes after ask: x = learner.ask() first")
@@ -141,7 +138,7 @@ class Learner:
         return ("x", "t", "_asked", "_total", *self.memory)
 
     def _vector(self, name: str, value: Any) -> np.ndarray:
-        """An answer as a finite float64 array shaped like x."""
+        """An answer as a float64 array shaped like x, of numbers up to LARGEST."""
         try:
             array = np.array(value, dtype=np.float64)  # a copy: the caller may reuse its buffer
         except (TypeError, ValueError):
@@ -153,6 +150,9 @@ class Learner:
         finite = np.isfinite(array)
         if not finite.all():
             raise ValueError(f"{self.name}: {name} must be finite, got {array[~finite][0]}")
+        if (size := np.abs(array)).max() > LARGEST:
+            far = array.flat[size.argmax()]
+            raise ValueError(f"{self.name}: {name} must lie within +-{LARGEST:g}, got {far:g}")
         return array
 
     def _played(self, x: Any) -> np.ndarray:
@@ -165,23 +165,44 @@ class Learner:
         return point
 
 
-def constant(
-    owner: str, name: str, value: Any, check: Callable[[str, str, object], Value]
-) -> Value:
-    """A constant of a theorem, which cannot be guessed.
+def convex(owner: str, space: Any) -> ConvexSet:
+    """The action set itself; ValueError if it is none."""
+    if not isinstance(space, ConvexSet):
+        raise ValueError(f"{owner}: space must be one of rlopt.spaces (Ball, ...), got {space!r}")
+    return space
 
-    Args:
-        owner: the learner's name.
-        name: as the papers have it ("G").
-        value: given by the user; None if missing.
-        check: of `rlopt.theory.checks`, as `positive`.
+
+def diameter(owner: str, space: ConvexSet) -> float:
+    """D of the theorems, > 0: of a single point any number will do, and 0 would divide."""
+    return convex(owner, space).diameter or 1.0
+
+
+def checked(owner: str, **constants: Any) -> tuple[Any, ...]:
+    """A theorem's constants by name, each as a number, None where it is not given.
+
+    All of them are checked, also those that another constant makes superfluous.
 
     Raises:
-        ValueError: it is missing; or what `check` raises.
+        TypeError, ValueError: one that is not a number in [1e-120, 1e120] (T: a whole number from
+            1); beyond that squares underflow to 0 or overflow.
     """
+    return tuple(None if v is None else _checked(owner, key, v) for key, v in constants.items())
+
+
+def _checked(owner: str, name: str, value: Any) -> float:
+    number = whole(owner, name, value, 1) if name == "T" else positive(owner, name, value)
+    if not 1.0 / LARGEST <= number <= LARGEST:
+        raise ValueError(
+            f"{owner}: {name} must be in [{1.0 / LARGEST:g}, {LARGEST:g}], got {value!r}"
+        )
+    return number
+
+
+def required(owner: str, name: str, value: Value | None) -> Value:
+    """A constant that cannot be guessed; ValueError if it is None."""
     if value is None:
         raise ValueError(f"{owner} needs {name}: online.make({owner!r}, space, {name}=...)")
-    return check(owner, name, value)
+    return value
 
 
 def preset(owner: str, constants: str) -> bool:

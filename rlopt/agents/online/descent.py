@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from rlopt.agents.online import steps
-from rlopt.agents.online.base import Answer, Learner, constant
+from rlopt.agents.online.base import Answer, Learner, checked, diameter, required
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import known, positive, whole
+from rlopt.theory.checks import known
 
 SCHEDULES = ("sqrt_T", "sqrt_t", "strongly_convex")
 
@@ -42,16 +42,17 @@ class OGD(Learner):
     ) -> None:
         super().__init__(space, runs)
         known(self.name, "schedule", schedule, SCHEDULES)
+        G, T, lam = checked(self.name, G=G, T=T, lam=lam)
         if eta is not None:
             self._schedule = steps.chosen(self.name, eta)
         elif schedule == "strongly_convex":
-            self._schedule = steps.strongly_convex(constant(self.name, "lam", lam, positive))
-        elif schedule == "sqrt_t":
-            self._schedule = steps.sqrt_t(space.diameter, constant(self.name, "G", G, positive))
+            self._schedule = steps.StronglyConvex(required(self.name, "lam", lam))
         else:
-            G = constant(self.name, "G", G, positive)
-            T = constant(self.name, "T", T, lambda owner, name, value: whole(owner, name, value, 1))
-            self._schedule = steps.sqrt_T(space.diameter, G, T)
+            D, G = diameter(self.name, space), required(self.name, "G", G)
+            if schedule == "sqrt_t":
+                self._schedule = steps.SqrtClock(D, G)
+            else:
+                self._schedule = steps.sqrt_T(D, G, required(self.name, "T", T))
 
     def _learn(self, answer: Answer) -> None:
         eta = self._schedule(self.t + 1, 0.0)

@@ -22,10 +22,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rlopt.agents.online.base import Answer, Learner, constant, preset
+from rlopt.agents.online.base import Answer, Learner, checked, diameter, preset, required
 from rlopt.agents.online.hedge import weights
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import positive, whole
 
 
 class TwoLayers(Learner):
@@ -121,14 +120,14 @@ class DynamicOMD(TwoLayers):
         constants: str = "theory",
     ) -> None:
         theory = preset(self.name, constants)
-        G, L = (constant(self.name, key, v, positive) for key, v in (("G", G), ("L", L)))
-        T = constant(self.name, "T", T, lambda owner, key, value: whole(owner, key, value, 1))
-        D = getattr(space, "diameter", 0.0) or 1.0  # of a single point any number will do
+        G, L, T, eps = checked(self.name, G=G, L=L, T=T, eps=eps)
+        G, L, T = (required(self.name, key, v) for key, v in (("G", G), ("L", L), ("T", T)))
+        D = diameter(self.name, space)
         first, most = D / (G * np.sqrt(8.0 * T)), 1.0 / (8.0 * L)
         self.eta = np.minimum(most, first * 2.0 ** np.arange(1 + max(0, ceil(log2(most / first)))))
         super().__init__(space, runs, len(self.eta), 1, 2.0 * L)
         self._adaptive = eps is None and not theory
-        self._eps = 1.0 / (8.0 * D * D * L) if eps is None else positive(self.name, "eps", eps)
+        self._eps = 1.0 / (8.0 * D * D * L) if eps is None else eps
 
     def _pool(self, answer: Answer) -> Any:
         return self.eta

@@ -12,10 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from rlopt.agents.online.base import Answer, Learner
+from rlopt.agents.online.base import Answer, Learner, checked
 from rlopt.agents.online.hints import hint_named
 from rlopt.spaces import ConvexSet, Simplex
-from rlopt.theory.checks import positive, whole
 
 
 class OptimisticHedge(Learner):
@@ -53,7 +52,8 @@ class OptimisticHedge(Learner):
             raise ValueError(f"{self.name}: space must be a Simplex, got {space!r}")
         super().__init__(space, runs)
         self._guess = hint_named(self.name, hint)
-        self.eta = self._tuned(T) if eta is None else positive(self.name, "eta", eta)
+        eta, T = checked(self.name, eta=eta, T=T)
+        self.eta = self._tuned(T) if eta is None else eta
         self.M, self.total = np.zeros_like(self.x), np.zeros_like(self.x)
 
     def _tuned(self, T: int | None) -> float:
@@ -61,7 +61,7 @@ class OptimisticHedge(Learner):
             raise ValueError(
                 f"{self.name} needs eta or T: online.make({self.name!r}, space, T=...)"
             )
-        return float(np.sqrt(8.0 * np.log(self.space.dimension) / whole(self.name, "T", T, 1)))
+        return float(np.sqrt(8.0 * np.log(self.space.dimension) / T))
 
     def _learn(self, answer: Answer) -> None:
         g = answer.gradient

@@ -9,14 +9,26 @@ import numpy as np
 
 from rlopt.theory.checks import known
 
+# the last gradient (*batch, d), the sum of all (*batch, d), their number (*batch,) -> (*batch, d)
 Hint = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
 
-# the last gradient (*batch, d), the sum of all (*batch, d), their number (*batch,) -> (*batch, d)
-HINTS: dict[str, Hint] = {
-    "last": lambda last, total, rounds: last,
-    "zero": lambda last, total, rounds: np.zeros_like(last),
-    "mean": lambda last, total, rounds: total / rounds[..., None],
-}
+
+def last_gradient(last: np.ndarray, total: np.ndarray, rounds: Any) -> np.ndarray:
+    """The last gradient comes again."""
+    return last
+
+
+def zero(last: np.ndarray, total: np.ndarray, rounds: Any) -> np.ndarray:
+    """Nothing is expected."""
+    return np.zeros_like(last)
+
+
+def mean(last: np.ndarray, total: np.ndarray, rounds: Any) -> np.ndarray:
+    """The mean of all gradients."""
+    return np.asarray(total / rounds[..., None])
+
+
+HINTS: dict[str, Hint] = {"last": last_gradient, "zero": zero, "mean": mean}
 
 
 def hint_named(owner: str, hint: str) -> Hint:

@@ -9,9 +9,8 @@ import numpy as np
 
 from rlopt.agents.core import needed
 from rlopt.agents.online import steps
-from rlopt.agents.online.base import Answer, Learner, constant, preset
+from rlopt.agents.online.base import Answer, Learner, checked, diameter, preset, required
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import positive
 
 SAME = 1e-12  # two prox steps that agree to this are the same
 
@@ -57,10 +56,11 @@ class ImplicitOMD(Learner):
     ) -> None:
         super().__init__(space, runs)
         theory = preset(self.name, constants)
-        G = constant(self.name, "G", G, positive)
+        G, delta = checked(self.name, G=G, delta=delta)
+        G = required(self.name, "G", G)
         if delta is None:
             delta = G * G if theory else 1.0
-        self._schedule = steps.adaptive(space.diameter, G, positive(self.name, "delta", delta))
+        self._schedule = steps.Adaptive(diameter(self.name, space), G, delta)
         self.x_hat, self.M, self.g = self.x, np.zeros_like(self.x), np.zeros_like(self.x)
         self.V = np.zeros(self.batch)
         self.eta = self._schedule(self.t + 1, self.V)

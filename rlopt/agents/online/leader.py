@@ -18,10 +18,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from rlopt.agents.online.base import Answer, Learner, constant, preset
+from rlopt.agents.online.base import Answer, Learner, checked, preset, required
 from rlopt.agents.online.hints import hint_named
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import positive
 
 FAR = 1e12  # how many times D "infinitely far" is
 TINY = 1e-200
@@ -97,11 +96,12 @@ class OFTRL(FollowTheLeader):
         super().__init__(space, runs, hint)
         theory = preset(self.name, constants)
         self._D = _largest_norm(space)
+        nu, G, L = checked(self.name, nu=nu, G=G, L=L)
         if nu is None:
-            nu = self._D * constant(self.name, "G", G, positive)
+            nu = self._D * required(self.name, "G", G)
             if theory:
-                nu += constant(self.name, "L", L, positive) * self._D**2
-        self.spent = np.full(self.batch, positive(self.name, "nu", nu))
+                nu += required(self.name, "L", L) * self._D**2
+        self.spent = np.full(self.batch, nu)
 
     @property
     def eta(self) -> np.ndarray:
@@ -176,7 +176,8 @@ class OFTL(FollowTheLeader):
         lam: float | None = None,
     ) -> None:
         super().__init__(space, runs, hint)
-        self.lam = constant(self.name, "lam", lam, positive)
+        (lam,) = checked(self.name, lam=lam)
+        self.lam = required(self.name, "lam", lam)
 
     def _leader(self, push: np.ndarray, answer: Answer) -> np.ndarray:
         rounds = self.t[..., None] + 1

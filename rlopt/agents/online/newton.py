@@ -6,11 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rlopt.agents.online.base import Answer, Learner, constant, preset
+from rlopt.agents.online.base import Answer, Learner, checked, diameter, preset, required
 from rlopt.agents.online.hints import hint_named
 from rlopt.agents.online.mirror import metric_step
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import positive
 
 
 class OptimisticNewton(Learner):
@@ -54,11 +53,12 @@ class OptimisticNewton(Learner):
         super().__init__(space, runs)
         self._guess = hint_named(self.name, hint)
         theory = preset(self.name, constants)
-        G = constant(self.name, "G", G, positive)
+        G, alpha, beta = checked(self.name, G=G, alpha=alpha, beta=beta)
+        G = required(self.name, "G", G)
         if beta is None and theory:
-            alpha = constant(self.name, "alpha", alpha, positive)
-            beta = 0.5 * min(1.0 / (4.0 * G * max(space.diameter, 1e-300)), alpha)
-        self.beta = 0.5 if beta is None else positive(self.name, "beta", beta)
+            alpha = required(self.name, "alpha", alpha)
+            beta = 0.5 * min(1.0 / (4.0 * G * diameter(self.name, space)), alpha)
+        self.beta = 0.5 if beta is None else beta
         self.x_hat, self.M, self.total = self.x, np.zeros_like(self.x), np.zeros_like(self.x)
         start = (1.0 + 0.5 * self.beta * G * G) * np.eye(space.dimension)
         self.metric = np.broadcast_to(start, (*self.batch, *start.shape))

@@ -25,11 +25,10 @@ from typing import ClassVar
 import numpy as np
 
 from rlopt.agents.online import steps
-from rlopt.agents.online.base import Answer, Learner, constant, preset
+from rlopt.agents.online.base import Answer, Learner, checked, diameter, preset, required
 from rlopt.agents.online.hints import hint_named
 from rlopt.agents.online.mirror import MirrorMap, make_map
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import positive
 
 
 class MirrorDescent(Learner):
@@ -116,14 +115,13 @@ class OptimisticOMD(MirrorDescent):
     ) -> None:
         super().__init__(space, runs, hint, mirror)
         theory = preset(self.name, constants)
+        G, L, delta = checked(self.name, G=G, L=L, delta=delta)
         if eta is not None:
             return self._step_by(steps.chosen(self.name, eta))
-        G = constant(self.name, "G", G, positive)
-        if delta is None and theory:
-            smooth = constant(self.name, "L", L, positive)
-            delta = 50.0 * (space.diameter * smooth) ** 2
-        delta = 1.0 if delta is None else positive(self.name, "delta", delta)
-        self._step_by(steps.adaptive(space.diameter, G, delta))
+        D, G = diameter(self.name, space), required(self.name, "G", G)
+        if delta is None:
+            delta = 50.0 * (D * required(self.name, "L", L)) ** 2 if theory else 1.0
+        self._step_by(steps.Adaptive(D, G, delta))
 
 
 class StronglyConvexOMD(MirrorDescent):
@@ -147,5 +145,5 @@ class StronglyConvexOMD(MirrorDescent):
         lam: float | None = None,
     ) -> None:
         super().__init__(space, runs, hint, "euclidean")
-        lam = constant(self.name, "lam", lam, positive)
-        self._step_by(steps.strongly_convex(lam, 2.0))
+        (lam,) = checked(self.name, lam=lam)
+        self._step_by(steps.StronglyConvex(required(self.name, "lam", lam), 2.0))

@@ -1,13 +1,14 @@
 """Step sizes: eta_t from the round and from how wrong the hints were so far.
 
-Every schedule is a function t, V -> eta. t, (*batch,), are the rounds about to be played, from 1;
-each run has its own clock, since runs may restart alone. V, (*batch,), is the sum of
-|g_s - M_s|^2 over the rounds s < t; schedules of the clock alone have no use for it.
+Every schedule is a callable t, V -> eta, which pickles. t, (*batch,), are the rounds about to be
+played, from 1; each run has its own clock, since runs may restart alone. V, (*batch,), is the sum
+of |g_s - M_s|^2 over the rounds s < t; schedules of the clock alone have no use for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,35 @@ import numpy as np
 from rlopt.theory.checks import positive
 
 Schedule = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same step in all rounds."""
+
+    eta: float
+
+    def __call__(self, t: Any, V: Any) -> Any:
+        """The steps, shaped as t."""
+        return np.full(np.shape(t), self.eta)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The user's own step size: a function of the round, an int from 1.
+
+    Raises:
+        TypeError, ValueError: when called, for a step that is not a number > 0.
+    """
+
+    owner: str
+    eta: Callable[[int], float]
+
+    def __call__(self, t: Any, V: Any) -> Any:
+        """The steps, shaped as t."""
+        rounds, runs = np.unique(t, return_inverse=True)
+        steps = [positive(self.owner, f"eta({n})", self.eta(n)) for n in rounds.tolist()]
+        return np.array(steps)[runs].reshape(np.shape(t))
 
 
 def chosen(owner: str, eta: float | Callable[[int], float]) -> Schedule:
@@ -29,34 +59,47 @@ def chosen(owner: str, eta: float | Callable[[int], float]) -> Schedule:
         TypeError, ValueError: a step that is not a number > 0; where it is a function, only once
             that round is reached.
     """
-    if not callable(eta):
-        step = positive(owner, "eta", eta)
-        return lambda t, V: np.full(np.shape(t), step)
-
-    def called(t: Any, V: Any) -> Any:
-        rounds, runs = np.unique(t, return_inverse=True)
-        steps = [positive(owner, f"eta({n})", eta(n)) for n in rounds.tolist()]
-        return np.array(steps)[runs].reshape(np.shape(t))
-
-    return called
+    return Chosen(owner, eta) if callable(eta) else Constant(positive(owner, "eta", eta))
 
 
 def sqrt_T(D: float, G: float, T: int) -> Schedule:
     """D / (G sqrt T): regret at most D G sqrt T (Zinkevich 2003; tight)."""
-    return lambda t, V: np.full(np.shape(t), D / (G * np.sqrt(T)))
+    return Constant(D / (G * float(np.sqrt(T))))
 
 
-def sqrt_t(D: float, G: float) -> Schedule:
+@dataclass(frozen=True)
+class SqrtClock:
     """D / (G sqrt t): regret at most 1.5 D G sqrt T for every T."""
-    return lambda t, V: D / (G * np.sqrt(t))
+
+    D: float
+    G: float
+
+    def __call__(self, t: Any, V: Any) -> Any:
+        """The steps, shaped as t."""
+        return self.D / (self.G * np.sqrt(t))
 
 
-def strongly_convex(lam: float, factor: float = 1.0) -> Schedule:
+@dataclass(frozen=True)
+class StronglyConvex:
     """factor / (lam t) for lam-strongly convex losses (Hazan, Agarwal and Kale 2007)."""
-    return lambda t, V: factor / (lam * t)
+
+    lam: float
+    factor: float = 1.0
+
+    def __call__(self, t: Any, V: Any) -> Any:
+        """The steps, shaped as t."""
+        return self.factor / (self.lam * t)
 
 
-def adaptive(D: float, G: float, delta: float) -> Schedule:
+@dataclass(frozen=True)
+class Adaptive:
     """D / sqrt(delta + 4 G^2 + V_{t-1}): 4 G^2 stands for the round not yet seen."""
-    floor = delta + 4.0 * G * G
-    return lambda t, V: D / np.sqrt(floor + V)
+
+    D: float
+    G: float
+    delta: float
+
+    def __call__(self, t: Any, V: Any) -> Any:
+        """The steps, shaped as t."""
+        floor = self.delta + 4.0 * self.G * self.G
+        return self.D / np.sqrt(floor + V)
