@@ -13,7 +13,8 @@ from rlopt.envs.rollout import draw_noise
 from rlopt.envs.sea.linear import Experts, Iid, Linear, RandomOrder, Switching
 from rlopt.envs.sea.models import RandomOrder as Order
 from rlopt.envs.sea.quadratic import Coordinates, Corrupted, Drift, Piecewise, Target
-from rlopt.envs.sea.task import SEATask, unseen
+from rlopt.envs.sea.rounds import unseen
+from rlopt.envs.sea.task import SEATask
 
 T = 40
 OBLIVIOUS: dict[str, SEATask] = {

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rlopt.envs.core import Array, Info, NoiseSpec
-from rlopt.envs.sea.task import Round, SEAState, SEATask, changes, squared
+from rlopt.envs.sea.rounds import Round, SEAState, changes, squared
+from rlopt.envs.sea.task import SEATask
 from rlopt.spaces import Ball, ConvexSet, Product, Simplex
 from rlopt.theory.checks import fraction, nonnegative, positive, whole
 

@@ -15,7 +15,8 @@ from rlopt.envs.core import Array, FuncEnv, Info, NoiseSpec, Oracle, OracleResul
 from rlopt.envs.rollout import rollout
 from rlopt.envs.sea.linear import Iid, Switching
 from rlopt.envs.sea.quadratic import Coordinates, Corrupted, Drift, Piecewise, Target
-from rlopt.envs.sea.task import SEAState, SEATask, squared
+from rlopt.envs.sea.rounds import SEAState, squared
+from rlopt.envs.sea.task import SEATask
 from rlopt.theory.checks import known, positive
 
 TASKS: dict[str, type[SEATask]] = {

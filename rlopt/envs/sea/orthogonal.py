@@ -11,7 +11,7 @@ import numpy as np
 from rlopt.envs.core import Array, Oracle, OracleResult, cached, policy
 from rlopt.envs.sea.linear import Adaptive
 from rlopt.envs.sea.models import orthogonal
-from rlopt.envs.sea.task import SEAState
+from rlopt.envs.sea.rounds import SEAState
 from rlopt.spaces import Ball
 from rlopt.theory.checks import whole
 

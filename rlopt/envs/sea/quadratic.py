@@ -14,7 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from rlopt.envs.core import Array, NoiseSpec
-from rlopt.envs.sea.task import Round, SEATask, changes, squared
+from rlopt.envs.sea.rounds import Round, changes, squared
+from rlopt.envs.sea.task import SEATask
 from rlopt.spaces import Ball
 from rlopt.theory.checks import fraction, nonnegative, positive, whole
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium.spaces import Box
 
 from rlopt.envs.core import Array, FuncEnv, Info, Oracle, cached
+from rlopt.envs.sea.rounds import Round, SEAState, between, squared, unseen
 from rlopt.spaces import ConvexSet
 from rlopt.theory.checks import known, whole
+from rlopt.theory.regret import omd_convex_pathwise
 
 COMPARATORS = ("static", "dynamic")
 INFEASIBLE = ("project", "raise", "penalise")
@@ -20,32 +22,7 @@ DELTA = 1.0  # of the step sizes in `bound_T1`
 OUTSIDE = 1e-9  # distance from a set beyond which a point counts as outside
 
 
-class Round(NamedTuple):
-    """What nature has done in a round; the leading axis is the batch (or the rounds)."""
-
-    t: Array  # (n,), 1 .. T
-    z: Array  # (n, m), the sample that makes f_t
-    secret: Array  # (n, k), what nature drew before the first round (an order, ...)
-    past: Array  # (n, j), sum of the statistics of earlier rounds
-
-
-class SEAState(NamedTuple):
-    """An episode so far. Observations show t, x, gradient and loss, and nothing else."""
-
-    t: Array  # (n,), rounds played
-    x: Array  # (n, d), the last point played
-    gradient: Array  # (n, d), of f_t there
-    loss: Array  # (n,), f_t there
-    mean: Array  # (n,), F_t there
-    z: Array  # (n, m), see Round
-    secret: Array  # (n, k), see Round
-    outside: Array  # (n,), how far the last action lay outside the set
-    V: Array  # (n,), sum of |g_s - g_{s-1}|^2 with g_0 = 0
-    path: Array  # (n,), sum of |x_s - x_{s-1}|
-    total: Array  # (n,), sum of f_s(x_s)
-    statistic: Array  # (n, j), sum of the losses' sufficient statistics
-    pseudo: Array  # (n,), sum of F_s(x_s) - F_s(u*)
-    dynamic: Array  # (n,), sum of F_s(x_s) - min F_s
+__all__ = ["OUTSIDE", "Round", "SEAState", "SEATask"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -428,7 +405,7 @@ class SEATask(FuncEnv):
             "projected": now.outside > OUTSIDE,
             "regret_pseudo": now.pseudo,
             "regret_dynamic": now.dynamic,
-            "bound_T1": self.D * (2.5 * np.sqrt(now.V) + 0.5 * DELTA**0.5 + self.G),
+            "bound_T1": omd_convex_pathwise(D=self.D, G=self.G, V_T=now.V, delta=DELTA),
         }
         if self.closed_form:
             info["regret_static"] = now.total - self.best_loss(now.statistic, now.t)
@@ -454,24 +431,3 @@ class SEATask(FuncEnv):
         from rlopt.envs.sea.picture import draw
 
         return draw(self, history)
-
-
-def squared(vectors: Array) -> Array:
-    """Squared lengths, (..., d) -> (...)."""
-    return np.einsum("...i,...i->...", vectors, vectors)
-
-
-def between(state: SEAState, next_state: SEAState) -> Round:
-    """What nature has done between two states."""
-    return Round(next_state.t, next_state.z, next_state.secret, state.statistic)
-
-
-def unseen(t: Array) -> Round:
-    """Rounds (n,) of which nothing but the time is known."""
-    nothing = np.empty((len(t), 0))
-    return Round(t, nothing, nothing, nothing)
-
-
-def changes(means: Array) -> np.ndarray:
-    """|m_t - m_{t-1}|^2 of vectors (T, d), 0 at t = 1; (T,)."""
-    return np.concatenate([[0.0], squared(np.diff(means, axis=0))])
