@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rlopt.envs.core import Array, Info, NoiseSpec
-from rlopt.envs.sea.rounds import Round, SEAState, changes, squared
+from rlopt.envs.sea.rounds import Round, SEAState, changes, squared, unseen
 from rlopt.envs.sea.task import SEATask
 from rlopt.spaces import Ball, ConvexSet, Product, Simplex
 from rlopt.theory.checks import fraction, nonnegative, positive, whole
@@ -55,6 +55,10 @@ class Linear(SEATask):
         """<E z_t, x>."""
         return np.einsum("ni,ni->n", self.mean(played), x)
 
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """E z_t, where it is known beforehand."""
+        return self.mean(unseen(t))
+
     def minimiser(self, played: Round) -> Array:
         """Where <E z_t, x> is least."""
         return lowest(self.space, self.mean(played))
@@ -91,6 +95,7 @@ class Iid(Linear):
     s: float = 0.9
 
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,6 +147,7 @@ class Switching(Linear):
 
     G: ClassVar[float] = 1.0
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,6 +196,7 @@ class Experts(Linear):
 
     feedbacks: ClassVar[tuple[str, ...]] = ("experts", "loss_only")
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,7 +68,7 @@ class Meta(FuncEnv):
         Those of the task.
 
     Info (each step):
-        That of the task; eta; weight, w; bound, the guarantee for the V so far.
+        That of the task; hint, M; eta; weight, w; bound, the guarantee for the V so far.
 
     Oracle:
         A bracket. Above: each round's minimiser of the mean loss, which no learner can know; regret
@@ -185,6 +185,7 @@ class Meta(FuncEnv):
         return self.played.transition_info(before, after.x, after) | {
             "eta": next_state.eta,
             "weight": next_state.weight,
+            "hint": next_state.weight[:, None] * before.gradient,
             "bound": self.guarantee(next_state.error),
         }
 

@@ -39,6 +39,7 @@ class Target(SEATask):
     L: ClassVar[float] = 1.0
     lam: ClassVar[float] = 1.0
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,8 +117,12 @@ class Target(SEATask):
         """1/2 |x - theta_t|^2 + 1/2 s^2."""
         return 0.5 * squared(x - self.theta(played.t)) + 0.5 * self.s**2
 
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """x less the centre."""
+        return x - self.centre(t)
+
     def minimiser(self, played: Round) -> Array:
-        """The projection of theta_t."""
+        """The projection of the centre."""
         return self.space.project(self.centre(played.t))
 
     @cached_property
@@ -266,6 +271,7 @@ class Coordinates(SEATask):
     r: float = 0.6
 
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -338,6 +344,10 @@ class Coordinates(SEATask):
     def mean_loss(self, played: Round, x: Array) -> Array:
         """|x - u*|^2 / (2 d)."""
         return squared(x - self.best_fixed) / (2.0 * self.d)
+
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """(x - u*) / d."""
+        return (x - self.best_fixed) / self.d
 
     def minimiser(self, played: Round) -> Array:
         """u*."""
