@@ -105,7 +105,7 @@ class SEATask(FuncEnv):
         object.__setattr__(self, "forecast", boolean(owner, "forecast", self.forecast))
         if self.forecast and not self.predictable:
             raise ValueError(
-                f"{owner}: forecast must be False, got True: its mean losses are not known beforehand"
+                f"{owner}: forecast must be False, got True: mean losses are not known beforehand"
             )
 
     def __getstate__(self) -> dict[str, Any]:
