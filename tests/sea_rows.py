@@ -18,8 +18,8 @@ TASKS: dict[str, Rows] = {
     "portfolio": Portfolio(),
     "portfolio-random": Portfolio(order="random", horizon=8),
 }
-S5 = 1.0 + 0.05 * np.sin(1.1 * np.arange(1, 1001)[:, None] * np.arange(1, 4))
-S5 = S5 + 0.001 * np.arange(1, 4)
+RELATIVES = 1.0 + 0.05 * np.sin(1.1 * np.arange(1, 1001)[:, None] * np.arange(1, 4))
+RELATIVES = RELATIVES + 0.001 * np.arange(1, 4)
 
 
 def played(task: Rows, act: Callable[[np.ndarray], np.ndarray], seed: int = 0) -> Any:

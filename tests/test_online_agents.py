@@ -71,7 +71,7 @@ def final_static_regret(task: FuncEnv, agent: Any, n: int = 1, seed: int = 1) ->
     return np.asarray(info["regret_static"])
 
 
-S1: Any = [
+SWITCHING: Any = [
     ("ogd", {"schedule": "sqrt_T"}, 31.6227766017),
     ("ogd", {}, 61.3900999732),
     ("optimistic_omd", {}, 91.4617043485),
@@ -80,9 +80,11 @@ S1: Any = [
 ]
 
 
-@pytest.mark.parametrize(("name", "kwargs", "regret"), S1)
-def test_the_switching_task_of_the_notes(name: str, kwargs: Any, regret: float) -> None:
-    """S1 through the Gymnasium layer, with the constants of the task."""
+@pytest.mark.parametrize(("name", "kwargs", "regret"), SWITCHING)
+def test_the_switching_task_through_the_gymnasium_layer(
+    name: str, kwargs: Any, regret: float
+) -> None:
+    """Fixed numbers, with the constants of the task."""
     task = Switching(d=1, horizon=1000)
     found = final_static_regret(task, make(name, task, **kwargs))
     assert found == pytest.approx(regret, rel=1e-9)
@@ -90,7 +92,7 @@ def test_the_switching_task_of_the_notes(name: str, kwargs: Any, regret: float) 
 
 @pytest.mark.parametrize("horizon", [100, 1000])
 def test_regret_without_noise_does_not_depend_on_T(horizon: int) -> None:
-    """S6: L and G of the task, delta = 50 D^2 L^2 = 200 as the theorem says."""
+    """L and G of the task, delta = 50 D^2 L^2 = 200 as the theorem says."""
     task = Target(horizon=horizon, s=0.0)
     assert abs(task.G - 1.6) < 1e-12
     agent = make("optimistic_omd", task, constants="theory")
@@ -105,8 +107,8 @@ MONTE_CARLO: Any = [
 
 
 @pytest.mark.parametrize(("name", "kwargs", "mean", "error"), MONTE_CARLO)
-def test_the_target_task_of_the_notes(name: str, kwargs: Any, mean: float, error: float) -> None:
-    """Section 9, E2 with 64 seeds: pseudo-regret at T = 1000, by the steps' regrets."""
+def test_the_target_task_on_average(name: str, kwargs: Any, mean: float, error: float) -> None:
+    """Pseudo-regret at T = 1000, by the steps' regrets; the numbers are means of 64 seeds."""
     task = Target()
     agent: Any = make(name, task, **kwargs)
     regret = simulated(task, agent, 256).regret

@@ -12,13 +12,14 @@ from rlopt.envs.rollout import draw_noise
 from rlopt.envs.sea.game import MatrixGame
 from rlopt.envs.sea.meta import TASKS, Meta
 from rlopt.envs.sea.orthogonal import Orthogonal
+from rlopt.theory.games import equilibrium
 
 # --- the orthogonal adversary ---
 
 
 @pytest.mark.parametrize("name", ["random", "ogd", "optimistic_omd", "oftrl", "oracle"])
 def test_everyone_has_the_same_regret(name: str) -> None:
-    """Notes, E12: 20 at T = 400; here to 1e-9, by the steps and by the info."""
+    """sqrt T: 20 at T = 400, to 1e-9, by the steps and by the info."""
     task = Orthogonal(horizon=400)
     env = FuncVectorEnv(task, num_envs=3)
     agent: Any = make(name, task, seed=0)
@@ -61,15 +62,50 @@ def test_the_drift_shown_is_within_its_bracket(task: Any) -> None:
     assert (low - EXACT <= total).all() and (total <= high).all()
 
 
+@pytest.mark.parametrize("kind", [Orthogonal, MatrixGame])
+def test_penalties_are_charged_in_reward_and_regret(kind: Any) -> None:
+    """G times the distance from the set, on top of what the same points cost when projected."""
+    free, charged = (kind(horizon=30, on_infeasible=mode) for mode in ("project", "penalise"))
+    envs = [FuncVectorEnv(task, num_envs=4) for task in (free, charged)]
+    for env in envs:
+        env.reset(seed=0)
+    rng = np.random.default_rng(2)
+    for _ in range(30):
+        action = rng.uniform(-1.5, 1.5, (4, free.space.dimension))
+        clipped = np.clip(action, charged.action_space.low, charged.action_space.high)
+        (_, reward, _, _, info), (_, less, _, _, more) = (env.step(clipped) for env in envs)
+        off = np.linalg.norm(clipped - free.space.project(clipped), axis=1)
+        assert off.max() > 0.1
+        np.testing.assert_allclose(reward - less, free.G * off, atol=1e-10)
+        np.testing.assert_allclose(more["regret"] - info["regret"], free.G * off, atol=1e-10)
+
+
 # --- self-play ---
 
 
-def test_the_equilibrium_of_the_notes() -> None:
+def test_the_equilibrium_of_the_default_game() -> None:
     game = MatrixGame()
     x, y = game.space.split(game.best_fixed)
     assert x == pytest.approx([0.23867785, 0.35336069, 0.29772697, 0.11023449], abs=1e-7)
     assert (x @ game.A).max() == pytest.approx(-0.0641316192, abs=1e-9)
     assert (game.A @ y).min() == pytest.approx(-0.0641316192, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (5, 2), (7, 7)])
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1e6])
+def test_equilibria_leave_nothing_to_gain(shape: tuple[int, int], scale: float) -> None:
+    """What each side is sure of is the same."""
+    A = scale * np.random.default_rng(3).standard_normal(shape)
+    x, y = np.split(equilibrium(A), [shape[0]])
+    for side in (x, y):
+        assert (side >= 0.0).all() and side.sum() == pytest.approx(1.0, abs=1e-14)
+    assert abs((x @ A).max() - (A @ y).min()) <= 1e-8 * scale
+
+
+def test_games_that_are_no_tables_are_refused() -> None:
+    for A in ([1.0, 2.0], [[]], [[np.nan]], [["a"]]):
+        with pytest.raises(ValueError, match="equilibrium: A must be"):
+            equilibrium(A)
 
 
 @pytest.mark.parametrize("name", ["random", "optimistic_omd", "do_nothing", "oracle"])
@@ -155,6 +191,14 @@ def test_doing_nothing_is_the_published_algorithm(name: str) -> None:
         *_, info = env.step([1.0, 1.0])
         np.testing.assert_allclose(info["x"], x, atol=1e-12)
         learner.tell(x, gradient=env.batch.state.gradient[0])
+
+
+def test_boxes_have_a_generator_each() -> None:
+    """Seeding one task's boxes leaves those of another alone."""
+    first, second = Meta(), Meta(task="iid")
+    for name in ("action_space", "observation_space"):
+        one, other = getattr(first, name), getattr(second, name)
+        assert one == other and one is not other and one is getattr(first, name)
 
 
 def test_a_hint_of_weight_0_is_no_hint() -> None:

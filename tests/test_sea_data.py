@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sea_rows import S5, played
+from sea_rows import RELATIVES, played
 
 from rlopt import data
 from rlopt.agents import online
@@ -102,7 +102,7 @@ def test_breast_cancer_of_the_reference() -> None:
 
 
 def test_portfolio_of_the_reference() -> None:
-    task = Portfolio(relatives=S5, order="dataset")
+    task = Portfolio(relatives=RELATIVES, order="dataset")
     oracle = task.oracle()
     assert oracle.value.value == pytest.approx(2.40872607, abs=1e-8)
     assert task.best_fixed == pytest.approx([0.0, 0.09836, 0.90164], abs=5e-6)

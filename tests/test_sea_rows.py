@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sea_rows import S5, TASKS, played, points, still
+from sea_rows import RELATIVES, TASKS, played, points, still
 from zoo import MC_ERRORS, agrees, params, simulated
 
 from rlopt.envs import FuncVectorEnv, policy
@@ -129,7 +129,7 @@ def test_smoothness_of_the_iid_mean() -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_mean_losses_by_their_definition(order: str) -> None:
-    task = Portfolio(relatives=S5[:5], order=order, horizon=13)
+    task = Portfolio(relatives=RELATIVES[:5], order=order, horizon=13)
     n = 13
     secret = task.secrets(np.random.default_rng(0).random((n, task.noise_spec.dim("initial"))))
     x, t = points(task, n), np.arange(1.0, 14.0)
@@ -141,7 +141,7 @@ def test_mean_losses_by_their_definition(order: str) -> None:
             "iid": np.arange(5),
             "dataset": [k % 5],
         }[order]
-        truth = np.mean([-np.log(S5[i] @ x[k]) for i in left])
+        truth = np.mean([-np.log(RELATIVES[i] @ x[k]) for i in left])
         assert found[k] == pytest.approx(truth, rel=1e-12)
 
 

@@ -1,6 +1,7 @@
 """Online convex tasks against their definitions: losses, moments, minimisers, regret."""
 
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from rlopt.agents import make
 from rlopt.envs import FuncGymEnv, FuncVectorEnv
 from rlopt.envs.rollout import draw_noise
 from rlopt.envs.sea.linear import Experts, Iid, Linear, RandomOrder, Switching
-from rlopt.envs.sea.models import RandomOrder as Order
 from rlopt.envs.sea.quadratic import Coordinates, Corrupted, Drift, Piecewise, Target
 from rlopt.envs.sea.rounds import unseen
 from rlopt.envs.sea.task import SEATask
@@ -91,6 +91,20 @@ def test_mean_losses_are_means(task: SEATask) -> None:
             assert agrees(task.loss(z, np.tile(x, (DRAWS, 1))), mean)
 
 
+@pytest.mark.parametrize("c", [0.3, 1.5, 2.0])
+def test_G_under_corruption(c: float) -> None:
+    """Beyond c = 2 r the tilted rounds are the steep ones: 1 + s + c - r."""
+    task = Corrupted(horizon=T, d=3, every=2, c=c)
+    found = 0.0
+    for t in (1, 2):
+        z = draws(task, t, 500)
+        for x in (task.diagonal, -task.diagonal, *points_of(task, 20, t)):
+            lengths = np.linalg.norm(task.gradient(z, np.tile(x, (500, 1))), axis=1)
+            found = max(found, float(lengths.max()))
+    assert 0.999 * task.G <= found <= task.G + EXACT
+    np.testing.assert_allclose(task.G, 1.3 + max(0.6, c - 0.6))
+
+
 def mean_gradient(task: SEATask, t: int, x: np.ndarray) -> np.ndarray:
     """Of F_t, by central differences."""
     rounds = unseen(np.full(len(x), float(t)))
@@ -133,7 +147,7 @@ def test_Sigma_is_the_largest_drift(task: SEATask) -> None:
 
 
 def test_closed_forms_of_the_moments() -> None:
-    """Notes, section 5, by hand."""
+    """By hand."""
     r, w = 0.6, 2.0 * np.pi / 500.0
     assert Drift().Sigma_sq_t[1:] == pytest.approx((2.0 * r * np.sin(w / 2.0)) ** 2)
     assert Piecewise(pieces=4).Sigma_sq == pytest.approx(3 * 1.2**2)
@@ -146,11 +160,12 @@ def test_closed_forms_of_the_moments() -> None:
 
 
 def test_random_order_against_its_paths() -> None:
-    """Expectations by round are the paths' means, and their sums the closed forms of the notes."""
+    """Expectations by round are the paths' means; they sum up to Sachs et al. 2022, section 4."""
     task = RandomOrder(horizon=12, d=3)
-    order = Order(task.vectors)
-    assert task.sigma_sq == pytest.approx(order.sigma_sq, rel=1e-12)
-    assert task.Sigma_sq == pytest.approx(order.Sigma_sq, rel=1e-12)
+    s1 = ((task.vectors - task.vectors.mean(axis=0)) ** 2).sum() / 12.0
+    harmonic = sum(1.0 / k for k in range(1, 13))
+    assert task.sigma_sq == pytest.approx(s1 * 12.0 * (12.0 - harmonic) / 11.0, rel=1e-12)
+    assert task.Sigma_sq == pytest.approx(s1, rel=1e-12)
     drawn = task.secrets(np.random.default_rng(0).random((4000, 12)))
     for t in (1, 5, 12):  # of the round: the sums up to it less those before
         rest = task.vectors[drawn[:, t - 1 :].astype(int)]
@@ -159,6 +174,20 @@ def test_random_order_against_its_paths() -> None:
         if t > 1:
             before = task.vectors[drawn[:, t - 2 :].astype(int)].mean(axis=1)
             assert agrees(((rest.mean(axis=1) - before) ** 2).sum(-1), task.Sigma_sq_t[t - 1])
+
+
+def test_the_moving_bound_of_random_order_by_enumeration() -> None:
+    """-sum sqrt(E |mean of what is left|^2), over all orders; no policy expects less."""
+    task = RandomOrder(horizon=5, d=2, mu=0.4)
+    orders = np.array(list(permutations(range(5))))
+    bound, best = 0.0, 0.0
+    for t in range(5):
+        left = task.vectors[orders[:, t:]].mean(axis=1)
+        lengths = np.linalg.norm(left, axis=1)
+        bound -= np.sqrt((lengths**2).mean())
+        best -= lengths.mean()
+    assert task.dynamic_total == pytest.approx(bound, rel=1e-12)
+    assert task.dynamic_total < best < task.static_total
 
 
 def test_random_order_plays_each_vector_once_and_knows_what_is_left() -> None:
@@ -376,6 +405,7 @@ BAD: Any = [
     (Drift, {"d": 1}, "Drift: d must be a whole number >= 2, got 1"),
     (Drift, {"period": 0.0}, "Drift: period must be > 0"),
     (Piecewise, {"pieces": 0}, "Piecewise: pieces must be"),
+    (Piecewise, {"pieces": 11, "horizon": 10}, "pieces must be at most the 10 rounds .*, got 11"),
     (Corrupted, {"every": 0}, "Corrupted: every must be"),
     (Corrupted, {"c": np.nan}, "Corrupted: c must be finite"),
     (Coordinates, {"r": -0.1}, "Coordinates: r must be in"),

@@ -64,6 +64,17 @@ def whole(owner: str, name: str, value: object, least: int) -> int:
     return int(value) if isinstance(value, Integral) else int(real)  # a float rounds large ones
 
 
+def boolean(owner: str, name: str, value: object) -> bool:
+    """The value as a bool; numpy's are welcome.
+
+    Raises:
+        TypeError: anything else, 0 and 1 included.
+    """
+    if not isinstance(value, bool | np.bool):
+        raise TypeError(f"{owner}: {name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def known(owner: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
     """The value itself, if it is among those allowed.
 

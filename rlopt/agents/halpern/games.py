@@ -10,6 +10,7 @@ import numpy as np
 
 from rlopt.agents.halpern.problems import Problem, matrix
 from rlopt.spaces import ConvexSet, Product, Simplex
+from rlopt.theory.games import equilibrium
 
 
 class _Saddle(Problem):
@@ -148,30 +149,9 @@ class MatrixGame(_Saddle):
         Raises:
             ArithmeticError: the solver failed.
         """
-        strategies = np.concatenate([_security(self.A), _security(-self.A.T)])
-        return self.project(strategies)
+        return equilibrium(self.A)
 
 
 def _weights(size: int, n: int) -> np.ndarray:
     """n over the number of components 0..n-1 that each index of a side belongs to, (size,)."""
     return n / np.bincount(np.arange(n) % size)
-
-
-def _security(A: np.ndarray) -> np.ndarray:
-    """The mixed strategy x with the least max_j (x'A)_j."""
-    from scipy.optimize import linprog
-
-    rows, columns = A.shape
-    size = np.abs(A).max()
-    done = linprog(
-        np.append(np.zeros(rows), 1.0),
-        A_ub=np.column_stack([A.T / size, -np.ones(columns)]),
-        b_ub=np.zeros(columns),
-        A_eq=np.append(np.ones(rows), 0.0)[None],
-        b_eq=[1.0],
-        bounds=[(0.0, None)] * rows + [(None, None)],
-        method="highs",
-    )
-    if not done.success:
-        raise ArithmeticError(f"MatrixGame: the linear programme failed: {done.message}")
-    return done.x[:-1]

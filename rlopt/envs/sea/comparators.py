@@ -140,7 +140,7 @@ def pieces(c: Any, space: ConvexSet, K: int) -> float:
     least = cost[0]  # least[t]: of rounds 0..t, in as many pieces as so far
     for _ in range(pieces - 1):
         split = least[:-1, None] + cost[1:]  # (last round before the switch, t)
-        least = np.minimum(least, np.append(np.inf, split.min(axis=0)[1:]))
+        least = np.append(least[0], split.min(axis=0)[1:])  # another piece never costs more
     return float(least[-1])
 
 

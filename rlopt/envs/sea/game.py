@@ -1,4 +1,4 @@
-"""Self-play of a matrix game: two online learners in one (notes, sections 5 and 13: E13)."""
+"""Self-play of a matrix game: two online learners in one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rlopt.envs.sea.linear import Adaptive
 from rlopt.envs.sea.rounds import SEAState
 from rlopt.spaces import Product, Simplex
 from rlopt.theory.checks import whole
+from rlopt.theory.games import equilibrium
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,7 @@ class MatrixGame(Adaptive):
     @cached_property
     def best_fixed(self) -> np.ndarray:
         """The equilibrium (x*, y*)."""
-        return np.concatenate([_least_paying(self.A), _least_paying(-self.A.T)])
+        return equilibrium(self.A)
 
     def reward(self, state: SEAState, action: Array, next_state: SEAState) -> Array:
         """Minus what the round adds to t gap_t, and minus the penalty if there is one."""
@@ -101,22 +102,3 @@ class MatrixGame(Adaptive):
         """See the class."""
         value = OracleResult(0.0, 0.0, 0.0, "equilibrium by linear programming", 1e-9, True)
         return Oracle(value, policy(lambda seen: self.target(seen[:, -1])), self.regret)
-
-
-def _least_paying(A: np.ndarray) -> np.ndarray:
-    """The mixed strategy x that minimises max_j (A' x)_j, (rows,)."""
-    from scipy.optimize import linprog
-
-    rows, columns = A.shape
-    solved = linprog(
-        np.append(np.zeros(rows), 1.0),
-        A_ub=np.hstack([A.T, -np.ones((columns, 1))]),
-        b_ub=np.zeros(columns),
-        A_eq=[np.append(np.ones(rows), 0.0)],
-        b_eq=[1.0],
-        bounds=[(0.0, None)] * rows + [(None, None)],
-    )
-    if not solved.success:
-        raise ArithmeticError(f"no equilibrium found: {solved.message}")
-    x: np.ndarray = np.maximum(solved.x[:rows], 0.0)
-    return x / x.sum()

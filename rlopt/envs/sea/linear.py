@@ -1,7 +1,7 @@
 """Tasks with linear losses f_t(x) = <z_t, x>: i.i.d., switching, experts, random order.
 
 A linear loss has one gradient everywhere, so that sigma_t^2 is the trace of the covariance of z_t
-and Sigma_t^2 the squared move of its mean (notes, section 5: E1, E6, E7, E10).
+and Sigma_t^2 the squared move of its mean.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rlopt.envs.core import Array, Info, NoiseSpec
-from rlopt.envs.sea.rounds import Round, SEAState, changes, squared
+from rlopt.envs.sea import models
+from rlopt.envs.sea.comparators import fixed_linear
+from rlopt.envs.sea.rounds import Round, SEAState, changes, unseen
 from rlopt.envs.sea.task import SEATask
-from rlopt.spaces import Ball, ConvexSet, Product, Simplex
+from rlopt.spaces import Ball, Simplex
 from rlopt.theory.checks import fraction, nonnegative, positive, whole
 
 
@@ -55,14 +57,18 @@ class Linear(SEATask):
         """<E z_t, x>."""
         return np.einsum("ni,ni->n", self.mean(played), x)
 
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """E z_t, where it is known beforehand."""
+        return self.mean(unseen(t))
+
     def minimiser(self, played: Round) -> Array:
         """Where <E z_t, x> is least."""
-        return lowest(self.space, self.mean(played))
+        return fixed_linear(self.mean(played), self.space)
 
     @cached_property
     def best_fixed(self) -> np.ndarray:
         """Where <sum E z_t, x> is least."""
-        return lowest(self.space, self.means.sum(axis=0))
+        return fixed_linear(self.means.sum(axis=0), self.space)
 
     def statistic(self, z: Array) -> Array:
         """z."""
@@ -70,12 +76,12 @@ class Linear(SEATask):
 
     def best_loss(self, summed: Array, t: Array) -> Array:
         """The least <sum z, x>."""
-        return np.einsum("ni,ni->n", summed, lowest(self.space, summed))
+        return np.einsum("ni,ni->n", summed, fixed_linear(summed, self.space))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Iid(Linear):
-    """Independent linear losses <mu + xi_t, x> on the unit ball (E1).
+    """Independent linear losses <mu + xi_t, x> on the unit ball.
 
     xi_t = s eps / sqrt d with independent signs eps: sigma_t^2 = s^2, Sigma_t^2 = 0. See `SEATask`
     for spaces, reward, info and oracle.
@@ -91,6 +97,7 @@ class Iid(Linear):
     s: float = 0.9
 
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,7 +137,7 @@ class Iid(Linear):
 
 @dataclass(frozen=True, kw_only=True)
 class Switching(Linear):
-    """The adversary that makes the last gradient the worst hint: (-1)^t x_1 on the unit ball (E6).
+    """The adversary that makes the last gradient the worst hint: (-1)^t x_1 on the unit ball.
 
     sigma = 0 and Sigma_t^2 = 4.
 
@@ -142,6 +149,7 @@ class Switching(Linear):
 
     G: ClassVar[float] = 1.0
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -170,7 +178,7 @@ class Switching(Linear):
 
 @dataclass(frozen=True, kw_only=True)
 class Experts(Linear):
-    """Mix experts who err at random, until another one becomes the best (E10).
+    """Mix experts who err at random, until another one becomes the best.
 
     Independent losses of 0 or 1 on the simplex: 1 with probability 1/2, 1/2 - gap for the best
     expert, which is the first and, after the switch, the last.
@@ -179,7 +187,8 @@ class Experts(Linear):
         N: number of experts, >= 2.
         gap: by how much the best one errs less often, in [0, 1/2].
         switch: fraction of the rounds before the switch, in [0, 1]; 1 for none.
-        feedback: "experts", every expert's loss (which is the gradient), or "loss_only".
+        feedback: "experts", every expert's loss (which is the gradient), or "loss_only", that of the
+            mixture: only agents that need no gradient can play it.
     """
 
     comparator: str = "dynamic"
@@ -190,6 +199,7 @@ class Experts(Linear):
 
     feedbacks: ClassVar[tuple[str, ...]] = ("experts", "loss_only")
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -240,7 +250,7 @@ class Experts(Linear):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomOrder(Linear):
-    """The losses <z_i, x> of a fixed list, each once, in random order, on the unit ball (E7).
+    """The losses <z_i, x> of a fixed list, each once, in random order, on the unit ball.
 
     With s1 the variance of the list and m = T - t + 1 losses left: E sigma_t^2 =
     s1 T/(T-1) (1 - 1/m), E Sigma_t^2 = s1 T/(T-1) / (m (m+1)); they sum up to
@@ -296,20 +306,19 @@ class RandomOrder(Linear):
         return float(np.linalg.norm(self.vectors, axis=1).max())
 
     @property
-    def _spread(self) -> float:
-        """s1 T / (T - 1)."""
-        return float(squared(self.vectors - self.vectors.mean(axis=0)).sum() / (self.horizon - 1))
+    def _order(self) -> models.RandomOrder:
+        """The law of the order."""
+        return models.RandomOrder(self.vectors)
 
     @cached_property
     def sigma_sq_t(self) -> np.ndarray:
         """See the class."""
-        return self._spread * (1.0 - 1.0 / np.arange(self.horizon, 0, -1))
+        return self._order.sigma_sq_t
 
     @cached_property
     def Sigma_sq_t(self) -> np.ndarray:
         """See the class."""
-        left = np.arange(self.horizon, 0, -1.0)
-        return np.concatenate([[0.0], self._spread / (left * (left + 1.0))[1:]])
+        return self._order.Sigma_sq_t
 
     def secrets(self, noise: Array) -> Array:
         """The order."""
@@ -331,7 +340,7 @@ class RandomOrder(Linear):
     @cached_property
     def best_fixed(self) -> np.ndarray:
         """Where <sum z_i, x> is least; the order does not matter."""
-        return lowest(self.space, self.vectors.sum(axis=0))
+        return fixed_linear(self.vectors.sum(axis=0), self.space)
 
     @property
     def static_total(self) -> float:
@@ -341,10 +350,7 @@ class RandomOrder(Linear):
     @property
     def dynamic_total(self) -> float:
         """A lower bound: -sum sqrt(E |mean of what is left|^2)."""
-        left = np.arange(self.horizon, 0, -1.0)
-        centre = self.vectors.mean(axis=0)
-        variance = self._spread * (1.0 / left - 1.0 / self.horizon)
-        return float(-np.sqrt(centre @ centre + variance).sum())
+        return float(-np.sqrt(self._order.mean_sq_t).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,17 +384,3 @@ class Adaptive(Linear):
         info = super().transition_info(state, action, next_state)
         moved = np.where(state.t > 0.0, next_state.V - state.V, 0.0)
         return info | {"Sigma_sq_t": moved}
-
-
-def lowest(space: ConvexSet, z: np.ndarray) -> np.ndarray:
-    """Points of a ball, simplex or product of such where <z, x> is least, (..., d) -> (..., d).
-
-    The ball's centre, the simplex's first corner where all points are alike.
-    """
-    if isinstance(space, Ball):
-        length = np.linalg.norm(z, axis=-1, keepdims=True)
-        return np.asarray(z * (-space.radius / np.where(length > 0.0, length, np.inf)))
-    if isinstance(space, Product):
-        parts = zip(space.parts, space.split(z), strict=True)
-        return np.concatenate([lowest(part, block) for part, block in parts], axis=-1)
-    return np.eye(space.dimension)[np.argmin(z, axis=-1)]

@@ -1,4 +1,4 @@
-"""Tuning optimistic mirror descent as a reinforcement-learning task (notes, section 7)."""
+"""Tuning optimistic mirror descent as a reinforcement-learning task."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rlopt.envs.sea.quadratic import Coordinates, Corrupted, Drift, Piecewise, T
 from rlopt.envs.sea.rounds import SEAState, squared
 from rlopt.envs.sea.task import SEATask
 from rlopt.theory.checks import known, positive
+from rlopt.theory.regret import omd_envelope
 
 TASKS: dict[str, type[SEATask]] = {
     "coordinates": Coordinates,
@@ -68,7 +69,7 @@ class Meta(FuncEnv):
         Those of the task.
 
     Info (each step):
-        That of the task; eta; weight, w; bound, the guarantee for the V so far.
+        That of the task; hint, M; eta; weight, w; bound, the guarantee for the V so far.
 
     Oracle:
         A bracket. Above: each round's minimiser of the mean loss, which no learner can know; regret
@@ -92,8 +93,6 @@ class Meta(FuncEnv):
 
     unit = "loss"
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi")
-    action_space = Box(-1.0, 1.0, (2,), np.float64)
-    observation_space = Box(-1.0, 1.0, (8,), np.float64)
 
     def __post_init__(self) -> None:
         known("Meta", "task", self.task, tuple(TASKS))
@@ -104,6 +103,16 @@ class Meta(FuncEnv):
     def __getstate__(self) -> dict[str, Any]:
         """Parameters only: derived constants are made again where they are needed."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
+    def action_space(self) -> Box:  # type: ignore[override]  # each task has its own generator
+        """See the class."""
+        return Box(-1.0, 1.0, (2,), np.float64)
+
+    @cached_property
+    def observation_space(self) -> Box:  # type: ignore[override]  # likewise
+        """See the class."""
+        return Box(-1.0, 1.0, (8,), np.float64)
 
     @cached_property
     def played(self) -> SEATask:
@@ -123,8 +132,7 @@ class Meta(FuncEnv):
 
     def guarantee(self, error: Array) -> Array:
         """What regret to a fixed point cannot exceed, from sum |g_s - M_s|^2 over s <= T."""
-        floor = self.delta + 4.0 * self.played.G**2
-        return 2.0 * self.played.D * (np.sqrt(floor + error) + np.sqrt(error))
+        return omd_envelope(D=self.played.D, G=self.played.G, V_T=error, delta=self.delta)
 
     def initial(self, noise: Array) -> Any:
         """(n, d) initial noise -> n episodes before their first round."""
@@ -185,6 +193,7 @@ class Meta(FuncEnv):
         return self.played.transition_info(before, after.x, after) | {
             "eta": next_state.eta,
             "weight": next_state.weight,
+            "hint": next_state.weight[:, None] * before.gradient,
             "bound": self.guarantee(next_state.error),
         }
 

@@ -49,10 +49,36 @@ class RandomOrder:
         return float((self._centred**2).sum(axis=1).mean())
 
     @property
+    def unbiased(self) -> float:
+        """s_1 n / (n - 1)."""
+        return self.first * len(self.z) / (len(self.z) - 1)
+
+    @property
+    def left(self) -> np.ndarray:
+        """Losses left before each draw, (n,): n .. 1."""
+        return np.arange(len(self.z), 0, -1.0)
+
+    @property
+    def sigma_sq_t(self) -> np.ndarray:
+        """E sigma_t^2 of each round, (n,)."""
+        return self.unbiased * (1.0 - 1.0 / self.left)
+
+    @property
+    def Sigma_sq_t(self) -> np.ndarray:
+        """E Sigma_t^2 of each round, (n,), 0 at t = 1."""
+        moves = self.unbiased / (self.left * (self.left + 1.0))
+        return np.append(0.0, moves[1:])
+
+    @property
+    def mean_sq_t(self) -> np.ndarray:
+        """E |mean of what is left|^2 before each draw, (n,)."""
+        centre = self.z.mean(axis=0)
+        return centre @ centre + self.unbiased * (1.0 / self.left - 1.0 / len(self.z))
+
+    @property
     def sigma_sq(self) -> float:
         """E sum_t sigma_t^2."""
-        n = len(self.z)
-        return self.first * n * (n - float((1.0 / np.arange(1, n + 1)).sum())) / (n - 1)
+        return float(self.sigma_sq_t.sum())
 
     @property
     def Sigma_sq(self) -> float:

@@ -1,4 +1,4 @@
-"""The adversary against whom every algorithm has the same regret (notes, section 5: E12)."""
+"""The adversary against whom every algorithm has the same regret."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SCENARIOS = ((1.0, 1.3, 1.25), (1.0, 1.3, 0.85), (1.0, 0.8, 1.25), (1.0, 0.8, 0.
 
 @dataclass(frozen=True, kw_only=True)
 class Portfolio(Rows):
-    """Divide wealth among assets every round; the loss is minus the log of its growth (E11).
+    """Divide wealth among assets every round; the loss is minus the log of its growth.
 
     x holds the shares of wealth, r_t the price relatives (price after the round over price
     before). Rebalancing to fixed shares can grow where no asset does. The losses are 1-exp-concave.

@@ -2,7 +2,7 @@
 
 A target's loss is 1/2 |x - z_t|^2 with z_t = theta_t + xi_t and xi_t = s eps / sqrt d, eps of
 independent signs: L = lam = 1, sigma_t^2 = s^2 and Sigma_t^2 = |theta_t - theta_{t-1}|^2, whatever
-x is (notes, section 5: E2-E5, E8).
+x is.
 """
 
 from __future__ import annotations
@@ -21,50 +21,29 @@ from rlopt.theory.checks import fraction, nonnegative, positive, whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target(SEATask):
-    """Stay near a point that is seen with noise: 1/2 |x - theta - xi_t|^2 on the unit ball.
-
-    The workhorse of the notes (E2). See `SEATask` for spaces, reward, info and oracle.
-
-    Args:
-        d: dimension, >= 1.
-        r: |theta|, in [0, 1]; theta lies on the diagonal.
-        s: |xi_t|, the standard deviation of gradients, >= 0.
-    """
+class Quadratic(SEATask):
+    """Base of losses on the unit ball that are half a squared error; subclasses define the rest."""
 
     d: int = 5
     r: float = 0.6
-    s: float = 0.3
 
-    L: ClassVar[float] = 1.0
-    lam: ClassVar[float] = 1.0
     memoryless: ClassVar[bool] = True
+    predictable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = type(self).__name__
         object.__setattr__(self, "d", whole(owner, "d", self.d, 1))
         object.__setattr__(self, "r", fraction(owner, "r", self.r))
-        object.__setattr__(self, "s", nonnegative(owner, "s", self.s))
 
     @cached_property
     def space(self) -> Ball:
         """The unit ball."""
         return Ball(self.d)
 
-    @cached_property
-    def noise_spec(self) -> NoiseSpec:  # type: ignore[override]  # derived, not declared
-        """A sign a coordinate."""
-        return NoiseSpec(step=("uniform", self.d)) if self.s else NoiseSpec()
-
-    @property
-    def G(self) -> float:
-        """1 + r + s."""
-        return 1.0 + self.r + self.s
-
     @property
     def alpha(self) -> float:
-        """1 / G^2: alpha g g' is then at most the Hessian, 1."""
+        """1 / G^2: alpha g g' is then at most the Hessian."""
         return 1.0 / self.G**2
 
     @property
@@ -76,6 +55,38 @@ class Target(SEATask):
     def diagonal(self) -> np.ndarray:
         """The unit vector of equal coordinates, (d,)."""
         return np.full(self.d, self.d**-0.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target(Quadratic):
+    """Stay near a point that is seen with noise: 1/2 |x - theta - xi_t|^2 on the unit ball.
+
+    See `SEATask` for spaces, reward, info and oracle.
+
+    Args:
+        d: dimension, >= 1.
+        r: |theta|, in [0, 1]; theta lies on the diagonal.
+        s: |xi_t|, the standard deviation of gradients, >= 0.
+    """
+
+    s: float = 0.3
+
+    L: ClassVar[float] = 1.0
+    lam: ClassVar[float] = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "s", nonnegative(type(self).__name__, "s", self.s))
+
+    @cached_property
+    def noise_spec(self) -> NoiseSpec:  # type: ignore[override]  # derived, not declared
+        """A sign a coordinate."""
+        return NoiseSpec(step=("uniform", self.d)) if self.s else NoiseSpec()
+
+    @property
+    def G(self) -> float:
+        """1 + r + s."""
+        return 1.0 + self.r + self.s
 
     def theta(self, t: Array) -> Array:
         """Targets of rounds (n,), (n, d)."""
@@ -116,8 +127,12 @@ class Target(SEATask):
         """1/2 |x - theta_t|^2 + 1/2 s^2."""
         return 0.5 * squared(x - self.theta(played.t)) + 0.5 * self.s**2
 
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """x less the centre."""
+        return x - self.centre(t)
+
     def minimiser(self, played: Round) -> Array:
-        """The projection of theta_t."""
+        """The projection of the centre."""
         return self.space.project(self.centre(played.t))
 
     @cached_property
@@ -138,10 +153,11 @@ class Target(SEATask):
 
 @dataclass(frozen=True, kw_only=True)
 class Piecewise(Target):
-    """A target that jumps between two opposite places: stationary in pieces (E3).
+    """A target that jumps between two opposite places: stationary in pieces.
 
     Args:
-        pieces: K >= 1 equally long pieces; theta is (-1)^k r on the diagonal in piece k = 0, 1, ...
+        pieces: K equally long pieces, 1 <= K <= horizon; theta is (-1)^k r on the diagonal in piece
+            k = 0, 1, ...
     """
 
     comparator: str = "dynamic"
@@ -150,6 +166,11 @@ class Piecewise(Target):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "pieces", whole("Piecewise", "pieces", self.pieces, 1))
+        if self.pieces > self.horizon:
+            raise ValueError(
+                f"Piecewise: pieces must be at most the {self.horizon} rounds of the horizon, "
+                f"got {self.pieces}"
+            )
 
     def theta(self, t: Array) -> Array:
         """+ r or - r on the diagonal."""
@@ -159,7 +180,7 @@ class Piecewise(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class Drift(Target):
-    """A target on a slow circle: theta_t = r (cos w t, sin w t, 0, ...) (E4).
+    """A target on a slow circle: theta_t = r (cos w t, sin w t, 0, ...).
 
     Args:
         period: rounds of a turn, 2 pi / w, > 0.
@@ -183,7 +204,7 @@ class Drift(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class Corrupted(Target):
-    """A target at rest whose losses an adversary tilts now and then: plus <c_t, x> (E5).
+    """A target at rest whose losses an adversary tilts now and then: plus <c_t, x>.
 
     sigma is the target's; Sigma_t^2 = |c_t - c_{t-1}|^2. z_t is followed by c_t.
 
@@ -209,11 +230,6 @@ class Corrupted(Target):
     def G(self) -> float:
         """1 + s + the larger of r and |r - c|."""
         return 1.0 + self.s + max(self.r, abs(self.r - self.c))
-
-    @property
-    def alpha(self) -> float:
-        """1 / G^2."""
-        return 1.0 / self.G**2
 
     @property
     def loss_bounds(self) -> tuple[float, float]:
@@ -251,8 +267,8 @@ class Corrupted(Target):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coordinates(SEATask):
-    """One coordinate a round: 1/2 (x_i - r / sqrt d)^2, i uniform, on the unit ball (E8).
+class Coordinates(Quadratic):
+    """One coordinate a round: 1/2 (x_i - r / sqrt d)^2, i uniform, on the unit ball.
 
     With r = 0 Sachs et al. 2022, Lemma 14: sigma_t^2 = (d-1) / d^2 and sigma~_t^2 = (1 - 1/d)^2, a
     factor of d - 1 apart. Variance grows by (1 + r)^2.
@@ -262,25 +278,10 @@ class Coordinates(SEATask):
         r: distance of the common minimiser from 0, in [0, 1].
     """
 
-    d: int = 5
-    r: float = 0.6
-
-    memoryless: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, "d", whole("Coordinates", "d", self.d, 1))
-        object.__setattr__(self, "r", fraction("Coordinates", "r", self.r))
-
     @cached_property
     def noise_spec(self) -> NoiseSpec:  # type: ignore[override]  # derived, not declared
         """One number, for the coordinate."""
         return NoiseSpec(step=("uniform", 1))
-
-    @cached_property
-    def space(self) -> Ball:
-        """The unit ball."""
-        return Ball(self.d)
 
     @property
     def G(self) -> float:
@@ -297,16 +298,6 @@ class Coordinates(SEATask):
         """Of the mean: 1 / d."""
         return 1.0 / self.d
 
-    @property
-    def alpha(self) -> float:
-        """1 / G^2."""
-        return 1.0 / self.G**2
-
-    @property
-    def loss_bounds(self) -> tuple[float, float]:
-        """0 and G^2 / 2."""
-        return 0.0, 0.5 * self.G**2
-
     @cached_property
     def sigma_sq_t(self) -> np.ndarray:
         """(d - 1) / d^2 (1 + r)^2 in every round."""
@@ -320,7 +311,7 @@ class Coordinates(SEATask):
     @cached_property
     def best_fixed(self) -> np.ndarray:
         """Every loss is least there."""
-        return np.full(self.d, self.r * self.d**-0.5)
+        return self.r * self.diagonal
 
     def sample(self, t: Array, secret: Array, noise: Array) -> Array:
         """The unit vector of a uniform coordinate."""
@@ -338,6 +329,10 @@ class Coordinates(SEATask):
     def mean_loss(self, played: Round, x: Array) -> Array:
         """|x - u*|^2 / (2 d)."""
         return squared(x - self.best_fixed) / (2.0 * self.d)
+
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """(x - u*) / d."""
+        return (x - self.best_fixed) / self.d
 
     def minimiser(self, played: Round) -> Array:
         """u*."""

@@ -19,7 +19,7 @@ from rlopt.envs.sea.comparators import Best, fixed_linear
 from rlopt.envs.sea.moments import Bracket, margins
 from rlopt.envs.sea.spread import mean_pair_bound, neighbour_bounds
 from rlopt.envs.sea.task import OUTSIDE, Round, SEAState, SEATask
-from rlopt.theory.checks import known
+from rlopt.theory.checks import boolean, known
 
 ORDERS = ("random", "iid", "dataset")
 
@@ -54,9 +54,7 @@ class Rows(SEATask):
         super().__post_init__()
         owner = type(self).__name__
         known(owner, "order", self.order, ORDERS)
-        if not isinstance(self.context, bool | np.bool):
-            raise TypeError(f"{owner}: context must be True or False, got {self.context!r}")
-        object.__setattr__(self, "context", bool(self.context))
+        object.__setattr__(self, "context", boolean(owner, "context", self.context))
         if self.order == "random" and self.comparator == "dynamic":
             raise ValueError(
                 f'{owner}: comparator "dynamic" needs order "iid" or "dataset", got "random"'

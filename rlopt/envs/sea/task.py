@@ -1,4 +1,4 @@
-"""SEATask: an online convex task as a FuncEnv (notes on optimistic mirror descent, 2 and 7)."""
+"""SEATask: an online convex task as a FuncEnv (losses as in Sachs et al. 2022)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gymnasium.spaces import Box
 from rlopt.envs.core import Array, FuncEnv, Info, Oracle, cached
 from rlopt.envs.sea.rounds import Round, SEAState, between, squared, unseen
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import known, whole
+from rlopt.theory.checks import boolean, known, whole
 from rlopt.theory.regret import omd_convex_pathwise
 
 COMPARATORS = ("static", "dynamic")
@@ -41,6 +41,7 @@ class SEATask(FuncEnv):
     Observation space:
         Box, float64, finite: last gradient g_{t-1} (d; absent under "loss_only"), last point
         x_{t-1} (d), last loss, t / T. At reset: g = 0, x = the projection of 0, loss 0, t = 0.
+        With `forecast`, grad F_t(x_{t-1}) (d) stands before the last loss, 0 after the last round.
 
     Reward:
         -f_t(x_t), less G times the distance from the set under "penalise".
@@ -52,9 +53,10 @@ class SEATask(FuncEnv):
         Truncates after T = `horizon` rounds.
 
     Info (each step, sums up to this round):
-        x, the point played (d,); loss f_t(x_t); F, the mean loss F_t(x_t); sigma_sq_t and
-        Sigma_sq_t of this round; V = sum |g_s - g_{s-1}|^2; path = sum |x_s - x_{s-1}|;
-        projected: the action lay outside;
+        x, the point played (d,); gradient g_t (d,); hint M_t (d,), what was shown of it before the
+        action: the forecast, or else g_{t-1}, or else ("loss_only") 0; loss f_t(x_t); F, the mean
+        loss F_t(x_t); sigma_sq_t and Sigma_sq_t of this round; V = sum |g_s - g_{s-1}|^2;
+        path = sum |x_s - x_{s-1}|; projected: the action lay outside;
         regret_static: realised, against the best fixed point of the rounds so far (only where it
         has a closed form); regret_pseudo: of mean losses, against the fixed point that is best over
         the whole episode; regret_dynamic: of mean losses, against every round's minimiser;
@@ -67,7 +69,11 @@ class SEATask(FuncEnv):
             losses, or "dynamic", each round's minimiser of the mean loss.
         on_infeasible: "project" plays the nearest point, "raise" refuses with a ValueError,
             "penalise" projects and adds G times the distance to the cost.
-        feedback: "full_grad", or "loss_only" without the gradient.
+        feedback: "full_grad", or "loss_only" without the gradient: only agents that need none can
+            play it.
+        forecast: show an external forecast of the next gradient, that of the next round's mean
+            loss at the last point, which optimistic learners take as their hint. Only for tasks
+            whose mean losses are known beforehand (`predictable`).
 
     Raises:
         ValueError, TypeError: naming the parameter, its value and what is allowed.
@@ -77,6 +83,7 @@ class SEATask(FuncEnv):
     comparator: str = "static"
     on_infeasible: str = "project"
     feedback: str = "full_grad"
+    forecast: bool = False
 
     unit = "loss"
     render_modes: ClassVar[tuple[str, ...]] = ("rgb_array", "ansi")
@@ -86,6 +93,7 @@ class SEATask(FuncEnv):
     lam: ClassVar[float] = 0.0
     closed_form: ClassVar[bool] = True  # whether `best_loss` knows the best point in hindsight
     memoryless: ClassVar[bool] = False  # whether F_t depends on the round alone (this is faster)
+    predictable: ClassVar[bool] = False  # whether `mean_gradient` is known before the round
     foreseen: ClassVar[bool] = True  # whether the comparator's points are known beforehand
 
     def __post_init__(self) -> None:
@@ -94,6 +102,11 @@ class SEATask(FuncEnv):
         known(owner, "comparator", self.comparator, self.comparators)
         known(owner, "on_infeasible", self.on_infeasible, INFEASIBLE)
         known(owner, "feedback", self.feedback, self.feedbacks)
+        object.__setattr__(self, "forecast", boolean(owner, "forecast", self.forecast))
+        if self.forecast and not self.predictable:
+            raise ValueError(
+                f"{owner}: forecast must be False, got True: mean losses are not known beforehand"
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Parameters only: derived constants are made again where they are needed."""
@@ -151,6 +164,10 @@ class SEATask(FuncEnv):
     def mean_loss(self, played: Round, x: Array) -> Array:
         """F_t(x), (n,)."""
         raise NotImplementedError(f"{type(self).__name__} must define mean_loss(played, x)")
+
+    def mean_gradient(self, t: Array, x: Array) -> Array:
+        """Gradient of F_t at x of rounds (n,), (n, d); of `predictable` tasks."""
+        raise NotImplementedError(f"{type(self).__name__} must define mean_gradient(t, x)")
 
     def minimiser(self, played: Round) -> Array:
         """The minimiser of F_t over X, (n, d)."""
@@ -242,9 +259,9 @@ class SEATask(FuncEnv):
     def observation_space(self) -> Box:  # type: ignore[override]  # derived, not declared
         """See the class."""
         low, high = self.loss_bounds
-        steep = np.full(self._shown, self.G)
-        least = np.concatenate([-steep, self.space.low, [min(low, 0.0), 0.0]])
-        most = np.concatenate([steep, self.space.high, [max(high, 0.0), 1.0]])
+        steep, next_steep = np.full(self._shown, self.G), np.full(self._forecast, self.G)
+        least = np.concatenate([-steep, self.space.low, -next_steep, [min(low, 0.0), 0.0]])
+        most = np.concatenate([steep, self.space.high, next_steep, [max(high, 0.0), 1.0]])
         room = OUTSIDE * (1.0 + most - least)  # sums round
         return Box(least - room, most + room, dtype=np.float64)
 
@@ -253,15 +270,22 @@ class SEATask(FuncEnv):
         """Coordinates of the gradient that an observation shows."""
         return 0 if self.feedback == "loss_only" else self.space.dimension
 
+    @property
+    def _forecast(self) -> int:
+        """Coordinates of the next gradient's forecast that an observation shows."""
+        return self.space.dimension if self.forecast else 0
+
     def answers(self, observation: Array) -> dict[str, np.ndarray]:
         """What a learner is told: observations (n, *obs) -> gradient (n, d) and loss (n,).
 
-        Without the gradient under "loss_only".
+        Without the gradient under "loss_only"; with a hint (n, d) where there is a forecast.
         """
         observation = np.asarray(observation, dtype=np.float64)
         told = {"loss": observation[:, -2]}
         if self._shown:
             told["gradient"] = observation[:, : self._shown]
+        if self.forecast:
+            told["hint"] = observation[:, -2 - self._forecast : -2]
         return told
 
     def round_of(self, observation: Array) -> np.ndarray:
@@ -360,7 +384,16 @@ class SEATask(FuncEnv):
     def observation(self, state: SEAState, noise: Array) -> Array:
         """See the class."""
         last = np.stack([state.loss, state.t / self.horizon], axis=-1)
-        return np.concatenate([state.gradient[:, : self._shown], state.x, last], axis=-1)
+        coming = self.hint(state)[:, : self._forecast]
+        return np.concatenate([state.gradient[:, : self._shown], state.x, coming, last], axis=-1)
+
+    def hint(self, state: SEAState) -> Array:
+        """What states show of the next gradient, (n, d): see `hint` in the info."""
+        if not self.forecast:
+            return state.gradient if self._shown else np.zeros_like(state.gradient)
+        coming = np.minimum(state.t + 1.0, self.horizon)
+        ahead = self.mean_gradient(coming, state.x)
+        return np.where((state.t < self.horizon)[:, None], ahead, 0.0)
 
     def cost(self, state: SEAState) -> Array:
         """What the last round cost, (n,): the loss, and the penalty if there is one."""
@@ -396,6 +429,8 @@ class SEATask(FuncEnv):
         index = now.t.astype(np.int64) - 1
         info = {
             "x": now.x,
+            "gradient": now.gradient,
+            "hint": self.hint(state),
             "loss": now.loss,
             "F": now.mean,
             "sigma_sq_t": self.sigma_sq_t[index],
