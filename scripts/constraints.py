@@ -8,6 +8,7 @@ Torch comes first and without CUDA. Its local suffix (`+cpu`) is dropped from th
 a pin that carries it cannot be found on a machine that gets its wheels from elsewhere.
 """
 
+import argparse
 import json
 import os
 import re
@@ -68,6 +69,9 @@ def write(path: Path, text: str) -> None:
 
 def main() -> None:
     """Install, read back, resolve the rest, write."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     install, only_resolve = requirements(ROOT / "pyproject.toml")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

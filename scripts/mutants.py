@@ -10,6 +10,7 @@ Exit status 1 if a mutant survives.
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -124,6 +125,9 @@ def run(mutant: Mutant | None) -> list[str]:
 
 def main() -> int:
     """Apply the mutants one at a time; print and write the table."""
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
     if failed := run(None):
         raise RuntimeError(f"the tests must pass before mutants say anything; these fail: {failed}")
     heads = ["mutant", "killed by (first test that fails)", "tests that fail", *KINDS]

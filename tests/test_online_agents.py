@@ -128,15 +128,12 @@ def test_constants_come_from_the_task_and_the_caller_wins() -> None:
         make("optimistic_omd", Iid(), constants="theory")
 
 
-def test_what_is_missing_from_the_feedback_is_named() -> None:
-    task = Target(feedback="loss_only")
-    agent = make("ogd", task)
-    env = FuncVectorEnv(task, num_envs=2)
-    seen, _ = env.reset(seed=0)
-    action, memory = agent.predict(seen)
-    seen, *_ = env.step(action)
-    with pytest.raises(ValueError, match=r"ogd\.tell needs gradient"):
-        agent.predict(seen, memory)
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_task_without_gradients_is_refused_at_once(name: str) -> None:
+    """Every learner is of first order; the losses alone would end in an error at the first tell."""
+    for task in (Target, Experts):
+        with pytest.raises(ValueError, match=f"{name} learns from gradients: .*'loss_only'"):
+            make(name, task(feedback="loss_only"))
 
 
 def test_hedges_follow_the_best_expert() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tables import RESULTS, write
+from tables import RESULTS, described, write
 from tqdm import tqdm
 
 from rlopt.agents import make
@@ -172,6 +172,7 @@ def figure(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Write the table and the figure."""
+    described(__doc__)
     rows = [r for utility in RAMPS for r in table(utility)]
     print(write(pd.DataFrame(rows), "age_structured", DIGITS))
     figure(rows)

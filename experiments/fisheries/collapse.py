@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from look import DANGER, INK, LINE, MARKS, MUTED, SLOTS, panels, save, short
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import make
@@ -125,6 +125,7 @@ def draw_policies(fishery: Fishery) -> None:
 
 def main() -> None:
     """Compute, tabulate and draw."""
+    described(__doc__)
     found, rows = {}, []
     for sigma in SIGMAS:
         fishery = allen_fishery(sigma=sigma)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from protocol import GRID, resimulate
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents.gpdp_paper import paper_dp, paper_escapement, paper_gpdp
@@ -60,6 +60,7 @@ def measure(growth: Allen, sigma: float, seed: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure, write and print."""
+    described(__doc__)
     rows = []
     for (C, sigma), published in tqdm(PUBLISHED.items(), desc="states of nature"):
         sets = pd.DataFrame(measure(Allen(2.0, 8.0, C), sigma, seed) for seed in range(SETS))

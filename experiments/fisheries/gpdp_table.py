@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from look import DANGER, INK, LINE, MUTED, SLOTS, panels, save
 from protocol import COLLAPSED, GRID, GROWTH, HARVESTS, SIGMA, START, resimulate
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents.gpdp import GPDP, paper_dp
@@ -131,6 +131,7 @@ def draw(table: dict[str, Policy]) -> None:
 
 def main() -> None:
     """Measure, write and print."""
+    described(__doc__)
     fishery = Fishery(growth=GROWTH, noise=LognormalNoise(SIGMA), x0=START, gamma=GAMMA)
     table = policies(fishery)
     frame = measure(table, fishery)

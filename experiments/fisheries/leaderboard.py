@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from tables import write
+from tables import described, write
 
 RUNS = Path("runs/fisheries")
 
@@ -25,6 +25,7 @@ def table() -> pd.DataFrame:
 
 def main() -> None:
     """Read, write and print."""
+    described(__doc__)
     print(write(table(), "leaderboard", {}))
 
 

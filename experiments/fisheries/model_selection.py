@@ -14,7 +14,7 @@ from collections import Counter
 import pandas as pd
 from protocol import training_set
 from scipy.stats import binomtest
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.theory.fit import CRITERIA, MODELS, best_of, fit_all
@@ -61,6 +61,7 @@ def row(event: str, count: int, n: int) -> dict[str, object]:
 
 def main() -> None:
     """Simulate, fit, count, write."""
+    described(__doc__)
     events, collapsed = counted()
     kept = SETS - collapsed
     names = [

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import make
@@ -243,6 +243,7 @@ def tuned(species: ThreeSpecies, name: str) -> Any:
 
 def main() -> None:
     """Both tables."""
+    described(__doc__)
     print(write(one_species(), "pretty_darn_good_one_species", {}))
     print(write(three_species(), "pretty_darn_good_three_species", {"model": 0, "sd": 2}))
 

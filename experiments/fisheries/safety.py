@@ -21,7 +21,7 @@ from look import (
     save,
     short,
 )
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import make
@@ -163,6 +163,7 @@ def _label(axes: Any, curves: dict[str, TradeOff], of_rules: pd.DataFrame) -> No
 
 def main() -> None:
     """Solve, tabulate and draw."""
+    described(__doc__)
     summary, details, of_rules, curves = [], [], [], {}
     for name, fishery in tqdm(FISHERIES.items()):
         curve = curves[name] = trade_off(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +27,13 @@ def write(frame: pd.DataFrame, name: str, digits: Mapping[str, int]) -> str:
     text = "".join(f"| {' | '.join(row)} |\n" for row in rows)
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
     return text
+
+
+def described(doc: str | None) -> None:
+    """Answer --help with a script's docstring and refuse all other arguments, before it runs."""
+    argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
 
 
 def _cell(value: object, decimals: int) -> str:

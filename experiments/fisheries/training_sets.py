@@ -24,7 +24,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from protocol import GROWTH, HARVESTS, SIGMA, START, training_set
-from tables import RESULTS, write
+from tables import RESULTS, described, write
 from tqdm import tqdm
 
 from rlopt.agents.gpdp import GPDP
@@ -132,6 +132,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     """Simulate, learn, evaluate, write."""
+    described(__doc__)
     frame = pd.DataFrame(rows())
     RESULTS.mkdir(exist_ok=True)
     frame.to_csv(RESULTS / "training_sets_each.csv", index=False, float_format="%.5g")

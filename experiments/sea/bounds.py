@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from look import DANGER, INK, LINE, MUTED, SLOTS, panels, save
 from matplotlib.axes import Axes
-from tables import write
+from tables import described, write
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 
@@ -46,6 +46,7 @@ THEOREMS = {
 
 def main() -> None:
     """Measure, write the table, draw the figure."""
+    described(__doc__)
     order = list(THEOREMS)
     rows = sorted(measurements(), key=lambda row: order.index(row.bound))
     print(write(pd.DataFrame([record(row) for row in rows]), "bounds", {"compared": 0, "share": 2}))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from look import DANGER, INK, LINE, MARKS, MUTED, SLOTS, panels, save
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import online
@@ -157,6 +157,7 @@ def figure() -> None:
 
 
 if __name__ == "__main__":
+    described(__doc__)
     print(main_table())
     print(other_tasks())
     figure()

@@ -17,7 +17,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from look import INK, LINE, MUTED, SLOTS, panels, save
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import halpern
@@ -126,7 +126,9 @@ def best(method: str, problem: halpern.Problem, calls: int) -> Line:
             history = run(method, problem, calls, step=times / problem.L)
         except ArithmeticError:  # it diverges
             continue
-        tried.append((history.residual[-1], Line(method, f"best step, {times:g}/L", [history])))
+        tried.append(
+            (history.residual[-1], Line(method, f"best of grid to 32/L, {times:g}/L", [history]))
+        )
     return min(tried, key=lambda pair: pair[0])[1]
 
 
@@ -196,6 +198,7 @@ def constant() -> pd.DataFrame:
 
 def main() -> None:
     """Tables and figure."""
+    described(__doc__)
     matplotlib.rcParams["savefig.dpi"] = 90  # six panels of thin lines make a large file
     print(write(constant(), "halpern_constant", {}))
     figure, axes = panels(2, 3, width=2.8, height=2.4)

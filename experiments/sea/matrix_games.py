@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from look import LINE, MARKS, MUTED, SLOTS, panels, save
 from scipy.optimize import linprog
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import online
@@ -86,6 +86,7 @@ def brackets(name: str, A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def main() -> None:
     """The table and the figure."""
+    described(__doc__)
     rows = []
     drawing, axes = panels(1, 4, width=3.0, height=3.0, sharey=True)
     for axis, (label, A) in zip(axes[0], games().items(), strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import online
@@ -38,6 +38,7 @@ NOISE_ALONE = [(250, 14.44, 0.33), (1000, 29.0, 0.7), (4000, 57.0, 1.2)]
 
 def main() -> None:
     """Replay and write the table."""
+    described(__doc__)
     rows = around_one_centre() + [noise_alone(*case) for case in tqdm(NOISE_ALONE)]
     print(write(pd.DataFrame(rows), "monte_carlo", {"T": 0, "seeds": 0, "bound": 1, "apart": 1}))
 

@@ -10,7 +10,7 @@ from math import sqrt
 
 import pandas as pd
 from look import INK, SLOTS, panels, save
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.theory.pep import best_step, worst_case
@@ -20,6 +20,7 @@ ROUNDS = range(1, 7)
 
 def main() -> None:
     """Solve, write the table, draw the figure."""
+    described(__doc__)
     frame = pd.DataFrame([row(n) for n in tqdm(ROUNDS)])
     digits = {"n": 0} | {name: 5 for name in frame.columns if name != "n"}
     digits |= {name: 4 for name in frame.columns if name.startswith("best eta")}

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from look import INK, MUTED, SLOTS, panels, save
 from matplotlib.colors import LogNorm, Normalize
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt.agents import online
@@ -75,6 +75,7 @@ def rounds_of(name: str, sigma: Any, drift: Any, seeds: int, rounds: int) -> Ite
 
 def main() -> None:
     """Play, write the table, draw the figures."""
+    described(__doc__)
     sigma, drift = (axis.ravel() for axis in np.meshgrid(SIGMA, DRIFT))
     maps = {}
     for name in tqdm(NAMES, desc="maps"):

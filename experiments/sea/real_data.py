@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from tables import write
+from tables import described, write
 from tqdm import tqdm
 
 from rlopt import data
@@ -105,6 +105,7 @@ def total(task: Task, name: str, settings: dict[str, Any], orders: np.ndarray) -
 
 def main() -> None:
     """Every learner on every data set."""
+    described(__doc__)
     tasks = {
         "diabetes": squared_error(data.diabetes()),
         "breast cancer": logistic(data.breast_cancer()),

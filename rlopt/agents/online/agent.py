@@ -22,7 +22,8 @@ class OnlineAgent(LearnerAgent):
             presets gets constants="practical", which asks for fewer of them.
 
     Raises:
-        ValueError: another kind of task, or a constant that neither task nor caller gives.
+        ValueError: another kind of task, one that tells no gradients (feedback="loss_only"), or a
+            constant that neither task nor caller gives.
         TypeError: a hyperparameter that the learner does not take.
     """
 
@@ -33,6 +34,11 @@ class OnlineAgent(LearnerAgent):
         if not hasattr(func, "answers") or not hasattr(func, "constants"):
             raise ValueError(
                 f"{self.name} is for online convex tasks (rlopt/SEA...-v0), got {func!r}"
+            )
+        if getattr(func, "feedback", None) == "loss_only":
+            raise ValueError(
+                f"{self.name} learns from gradients: feedback must be what tells them, as the "
+                f"task's default does, got feedback='loss_only' of {func!r}"
             )
         self.func = func
         taken = inspect.signature(online.learner(self.name)).parameters
