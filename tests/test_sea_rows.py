@@ -145,6 +145,21 @@ def test_mean_losses_by_their_definition(order: str) -> None:
         assert found[k] == pytest.approx(truth, rel=1e-12)
 
 
+def test_mean_losses_of_diabetes_in_random_order() -> None:
+    """From sums, as from the rows that are left; at the end of a pass and in the next one too."""
+    task = Diabetes(horizon=900)
+    rng = np.random.default_rng(0)
+    state = task.initial(rng.random((3, 1)))
+    for t in range(900):
+        x = task.space.project(rng.standard_normal((3, 10)))
+        state = task.transition(state, x, np.empty((3, 0)))
+        if t in (0, 1, 200, 440, 441, 442, 700, 883, 884):
+            last = 442 * (t // 442 + 1)
+            rest = state.secret[:, t:last].astype(int)
+            off = np.einsum("nki,ni->nk", task.rows[rest], x) - task.targets[rest]
+            np.testing.assert_allclose(state.mean, 0.5 * (off**2).mean(axis=1), rtol=1e-9)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_pseudo_regret_is_the_mean_of_regret(order: str) -> None:
     """E[f_t(x_t) | past] = F_t(x_t), also for points that depend on the past."""

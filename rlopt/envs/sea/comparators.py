@@ -137,10 +137,10 @@ def pieces(c: Any, space: ConvexSet, K: int) -> float:
     if pieces > T:
         raise ValueError(f"pieces: K must be at most the {T} rounds, got {K!r}")
     cost = _segments(targets, space)
-    least = cost[0]  # least[t]: of rounds 0..t, in as many pieces as so far
+    least = cost[0]  # least[t]: of rounds 0..t, in just as many pieces as so far
     for _ in range(pieces - 1):
         split = least[:-1, None] + cost[1:]  # (last round before the switch, t)
-        least = np.append(least[0], split.min(axis=0)[1:])  # another piece never costs more
+        least = split.min(axis=0)  # another piece never costs more
     return float(least[-1])
 
 

@@ -187,8 +187,8 @@ class Experts(Linear):
         N: number of experts, >= 2.
         gap: by how much the best one errs less often, in [0, 1/2].
         switch: fraction of the rounds before the switch, in [0, 1]; 1 for none.
-        feedback: "experts", every expert's loss (which is the gradient), or "loss_only", that of the
-            mixture: only agents that need no gradient can play it.
+        feedback: "experts", every expert's loss (which is the gradient), or "loss_only", that of
+            the mixture: only agents that need no gradient can play it.
     """
 
     comparator: str = "dynamic"

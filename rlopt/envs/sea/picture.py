@@ -40,6 +40,7 @@ History = Sequence[Mapping[str, Any]]  # the reset info, then the step infos in 
 
 PLAYED, MOVING = "#2B38A0", "#EC831A"
 MOVING_TEXT = "#A85A0B"  # dark enough to read on white
+REACH = 0.61  # of the set's width, from its middle to the frame: a name fits below every point
 
 
 def line(task: SEATask, history: History) -> str:
@@ -148,38 +149,43 @@ def _draw_points(axes: Axes, task: SEATask, history: History) -> None:
     """The points played, later ones darker, and the comparator."""
     outline = _outline(task)
     low, high = outline.min(axis=0), outline.max(axis=0)
-    middle, half = (low + high) / 2.0, 0.54 * float((high - low).max())
+    middle, half = (low + high) / 2.0, REACH * float((high - low).max())
     axes.set_xlim(middle[0] - half, middle[0] + half)
     axes.set_ylim(middle[1] - half, middle[1] + half)
     ticks(axes.xaxis, 4)
     ticks(axes.yaxis, 4)
     name_axes(axes, "$x_1$", "$x_2$" if task.space.dimension > 1 else "")
     axes.fill(*outline.T, facecolor="#F4F5F7", edgecolor=LINE, lw=1.0, zorder=0)
+    marks: list[tuple[str, np.ndarray, str]] = []
     if len(history) > 1:
         played = _flat(np.array([step["x"] for step in history[1:]]))
         axes.plot(*played.T, color=PLAYED, lw=0.4, ls="-", marker="", alpha=0.25, zorder=1)
         shade = np.linspace(0.15, 1.0, len(played))
         axes.scatter(*played.T, s=9, color=PLAYED, alpha=shade, linewidths=0, zorder=2)
         axes.scatter(*played[-1:].T, s=34, color=PLAYED, linewidths=0, zorder=4)
-        _name(axes, "last point", played[-1], PLAYED, middle)
+        marks.append(("last point", played[-1], PLAYED))
     if task.foreseen:
         t = np.arange(1.0, max(len(history), 2))
         best = _flat(task.target(t))
         axes.plot(*best.T, color=INK, lw=1.2, ls="-", marker="", zorder=3)
         axes.scatter(*best[-1:].T, s=34, color=INK, marker="D", linewidths=0, zorder=3)
-        _name(axes, "comparator", best[-1], INK, middle)
+        marks.append(("comparator", best[-1], INK))
+    marks.sort(key=lambda mark: float(mark[1][1]))
+    for below, mark in zip((True, False), marks, strict=False):
+        _name(axes, *mark, right=mark[1][0] > middle[0], below=below)
 
 
-def _name(axes: Axes, text: str, place: np.ndarray, color: str, middle: np.ndarray) -> None:
-    """Name a mark on the side away from the frame; black above, colour below."""
-    right = place[0] > middle[0]
+def _name(
+    axes: Axes, text: str, place: np.ndarray, color: str, *, right: bool, below: bool
+) -> None:
+    """Name a mark: the lower one below, the other above, so that no name hides a mark."""
     axes.annotate(
         text,
         place,
-        xytext=(-6 if right else 6, 7 if color == INK else -7),
+        xytext=(5 if right else -5, -5 if below else 5),
         textcoords="offset points",
         ha="right" if right else "left",
-        va="center",
+        va="top" if below else "bottom",
         zorder=5,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8},
         **words(SMALL, color),
