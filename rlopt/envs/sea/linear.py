@@ -187,8 +187,8 @@ class Experts(Linear):
         N: number of experts, >= 2.
         gap: by how much the best one errs less often, in [0, 1/2].
         switch: fraction of the rounds before the switch, in [0, 1]; 1 for none.
-        feedback: "experts", every expert's loss (which is the gradient), or "loss_only", that of
-            the mixture: only agents that need no gradient can play it.
+        feedback: "experts" or "full_grad", which are the same here: every expert's loss is the
+            gradient; or "loss_only", the mixture's, for agents that need no gradient.
     """
 
     comparator: str = "dynamic"
@@ -197,7 +197,7 @@ class Experts(Linear):
     gap: float = 0.2
     switch: float = 0.5
 
-    feedbacks: ClassVar[tuple[str, ...]] = ("experts", "loss_only")
+    feedbacks: ClassVar[tuple[str, ...]] = ("experts", "full_grad", "loss_only")
     memoryless: ClassVar[bool] = True
     predictable: ClassVar[bool] = True
 
