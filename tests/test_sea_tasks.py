@@ -413,7 +413,6 @@ BAD: Any = [
     (Iid, {"mu": 0.0, "s": 0.0}, r"Iid: mu \+ s must be > 0"),
     (Experts, {"N": 1}, "Experts: N must be a whole number >= 2"),
     (Experts, {"gap": 0.6}, "Experts: 2 gap must be in"),
-    (Experts, {"feedback": "full_grad"}, "feedback must be one of"),
     (RandomOrder, {"horizon": 1}, "RandomOrder: horizon must be a whole number >= 2"),
     (RandomOrder, {"comparator": "dynamic"}, "comparator must be one of"),
     (RandomOrder, {"data_seed": -1}, "data_seed must be"),
