@@ -103,7 +103,8 @@ def test_equilibria_leave_nothing_to_gain(shape: tuple[int, int], scale: float) 
 
 
 def test_games_that_are_no_tables_are_refused() -> None:
-    for A in ([1.0, 2.0], [[]], [[np.nan]], [["a"]]):
+    tables: Any = ([1.0, 2.0], [[]], [[np.nan]], [["a"]])
+    for A in tables:
         with pytest.raises(ValueError, match="equilibrium: A must be"):
             equilibrium(A)
 
