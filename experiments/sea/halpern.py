@@ -3,7 +3,8 @@
 The game is the policeman and the burglar of Nemirovski's lectures, as in the experiments of
 Cai, Alacaoglu and Diakonikolas (ICLR 2024): houses i hold wealth w_i, and a policeman at house j
 catches the burglar of house i with probability exp(-.8 |i - j|). Another game has
-independent uniform losses. Least squares stand for the cocoercive problems. One epoch is n evaluations of components, the price of one F.
+independent uniform losses. Least squares stand for the cocoercive problems. One epoch is n
+evaluations of components, the price of one F.
 
     python experiments/sea/halpern.py      some five minutes on one core
 """
