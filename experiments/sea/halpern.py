@@ -6,7 +6,7 @@ catches the burglar of house i with probability exp(-.8 |i - j|). Another game h
 independent uniform losses. Least squares stand for the cocoercive problems. One epoch is n
 evaluations of components, the price of one F.
 
-    python experiments/sea/halpern.py      some five minutes on one core
+    python experiments/sea/halpern.py      some eight minutes on one core
 """
 
 from __future__ import annotations
