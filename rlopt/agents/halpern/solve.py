@@ -81,8 +81,8 @@ def solve(
     calls: int | None = None,
     x0: Any = None,
     step: float | None = None,
-    seed: int | np.random.Generator | None = None,
-    constants: str = "theory",
+    seed: int | np.random.Generator = 0,
+    constants: str | None = None,
 ) -> Solution:
     """Run a method on a monotone problem.
 
@@ -94,15 +94,19 @@ def solve(
             with at most so many.
         x0: the start, a point of the problem's set, (d,); by default the problem's own.
         step: by default that of the theory, or of the preset; see each method.
-        seed: of the random indices, >= 0, or a Generator; the variance-reduced methods need one.
-        constants: "theory" or "practical", the bolder constants of the variance-reduced methods,
-            without a guarantee: for bounded sets and a hundred components or more.
+        seed: of the random indices of the variance-reduced methods, >= 0, or a Generator; by
+            default 0, so that the same call gives the same numbers.
+        constants: of the variance-reduced methods; the others have the theory's only.
+            "practical", their default: bold steps and short inner loops, which beat the
+            deterministic methods in calls where there are many components, without a guarantee
+            (measured to converge on random games and least squares, up to heavy tails).
+            "theory": steps with a proof, and loops long enough for its errors; slow.
 
     Raises:
         ValueError: an unknown method (the closest is offered), a problem that is not cocoercive for
             a method that needs it, both or neither of iterations and calls, a start that is not
-            finite, of another shape or outside the set, a step that is not positive, a missing
-            seed, or a preset that the method does not have.
+            finite, of another shape or outside the set, a step that is not positive, a seed that
+            is negative or no whole number, or a preset that the method does not have.
         ArithmeticError: the points diverge, since the step is too large.
     """
     known("halpern.solve", "method", method, tuple(names()))
@@ -123,7 +127,8 @@ def solve(
     start = problem.start() if x0 is None else _start(problem, x0)
     step = None if step is None else positive("halpern.solve", "step", step)
     oracle = Oracle(problem)
-    points = _points(method, oracle, start, step, constants, seed)
+    rng = _generator(seed)
+    points = _points(method, oracle, start, step, constants, rng)
     with np.errstate(over="ignore", invalid="ignore"):  # `_follow` says when points diverge
         return _follow(method, points, oracle, start, name, budget)
 
@@ -137,23 +142,27 @@ def _start(problem: Problem, x0: Any) -> np.ndarray:
     return start
 
 
+def _generator(seed: int | np.random.Generator) -> np.random.Generator:
+    """The generator of a given seed, checked."""
+    if isinstance(seed, np.random.Generator):
+        return seed
+    return np.random.default_rng(whole("halpern.solve", "seed", seed, 0))
+
+
 def _points(
     method: str,
     oracle: Oracle,
     start: np.ndarray,
     step: float | None,
-    constants: str,
-    seed: int | np.random.Generator | None,
+    constants: str | None,
+    rng: np.random.Generator,
 ) -> Iterator[np.ndarray]:
     """The method's points u_1, u_2, ..."""
-    theory = known(method, "constants", constants, PRESETS) == "theory"
+    if constants is not None:
+        known(method, "constants", constants, PRESETS)
     if method in VARIANCE_REDUCED:
-        if seed is None:
-            raise ValueError(f"{method} draws components at random: give seed=, got None")
-        drawn = isinstance(seed, np.random.Generator)
-        rng = np.random.default_rng(seed if drawn else whole("halpern.solve", "seed", seed, 0))
-        return VARIANCE_REDUCED[method](oracle, start, step, theory, rng)
-    if not theory:
+        return VARIANCE_REDUCED[method](oracle, start, step, constants == "theory", rng)
+    if constants == "practical":
         raise ValueError(f"{method} has no practical constants: give step= instead")
     return DETERMINISTIC[method](oracle, start, step)
 
