@@ -36,6 +36,13 @@ def described(doc: str | None) -> None:
     ).parse_args()
 
 
+def leaderboard(suite: str) -> pd.DataFrame:
+    """Of runs/<suite>, one row an agent, best first: IQM, 95 % interval, and each task's score."""
+    board = pd.read_csv(Path("runs") / suite / "leaderboard.csv")
+    tasks = [column for column in board if f"regret {column}" in board]
+    return board[["agent", "score", "score_low", "score_high", *tasks]]
+
+
 def _cell(value: object, decimals: int) -> str:
     if isinstance(value, str):
         return value
