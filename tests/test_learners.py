@@ -156,6 +156,19 @@ def test_what_could_overflow_is_refused(name: str) -> None:
     assert all((before[key] == value).all() for key, value in learner.state_dict().items())
 
 
+@NAMES
+def test_losses_and_proxes_that_are_none(name: str) -> None:
+    learner = online.make(name, Simplex(2), **CONSTANTS[name])
+    x, g = learner.ask(), np.ones(2)
+    for bad, message in (
+        ({"loss": np.nan}, f"{name}: loss must be finite, got nan"),
+        ({"loss": "a"}, f"{name}: loss must be real numbers"),
+        ({"prox": 3}, f"{name}: prox must be a function of z and step, got 3"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            learner.tell(x, gradient=g, **bad)
+
+
 @pytest.mark.parametrize("name", sorted({*online.names()} - {"optimistic_omd_exp"}))
 def test_the_largest_gradients_are_learnt_from(name: str) -> None:
     """Finite numbers and the right way, without warnings; Newton's metric would be singular."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlopt.agents.core import needed
 from rlopt.spaces import ConvexSet
-from rlopt.theory.checks import known, positive, whole
+from rlopt.theory.checks import finite_array, known, positive, whole
 
 PRESETS = ("theory", "practical")
 LARGEST = 1e120  # squares of what is told, and sums of them, stay finite
@@ -87,6 +87,10 @@ class Learner:
         if not self._asked.all():
             raise AskFirst(f"{self.name}: tell comes after ask: x = learner.ask() first")
         needed(self.name, gradient=gradient)
+        if loss is not None:
+            finite_array(self.name, "loss", loss)
+        if prox is not None and not callable(prox):
+            raise ValueError(f"{self.name}: prox must be a function of z and step, got {prox!r}")
         answer = Answer(
             self._played(x),
             self._vector("gradient", gradient),
