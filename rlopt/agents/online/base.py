@@ -87,16 +87,16 @@ class Learner:
         if not self._asked.all():
             raise AskFirst(f"{self.name}: tell comes after ask: x = learner.ask() first")
         needed(self.name, gradient=gradient)
-        if loss is not None:
-            finite_array(self.name, "loss", loss)
-        if prox is not None and not callable(prox):
-            raise ValueError(f"{self.name}: prox must be a function of z and step, got {prox!r}")
         answer = Answer(
             self._played(x),
             self._vector("gradient", gradient),
             None if hint is None else self._vector("hint", hint),
             prox,
         )
+        if loss is not None:
+            finite_array(self.name, "loss", loss)
+        if prox is not None and not callable(prox):
+            raise ValueError(f"{self.name}: prox must be a function of z and step, got {prox!r}")
         self._learn(answer)
         self.t += 1
         self._total += answer.x
