@@ -34,7 +34,7 @@ ROOMS = {
     "rlopt.__main__": Room(("rlopt.cli",)),
     "rlopt.data": Room((), ("numpy", "sklearn")),
     "rlopt.spaces": Room(("rlopt.theory",), (*ARRAYS, "gymnasium")),
-    "rlopt.theory": Room(("rlopt.theory",), (*ARRAYS, "cvxpy")),
+    "rlopt.theory": Room(("rlopt.theory",), (*ARRAYS, "cvxpy", "flint")),
     "rlopt.envs": Room(
         ("rlopt.envs", "rlopt.theory", "rlopt.spaces"), (*ARRAYS, "gymnasium", "matplotlib")
     ),

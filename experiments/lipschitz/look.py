@@ -1,0 +1,1 @@
+../fisheries/look.py

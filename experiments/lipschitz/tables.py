@@ -1,0 +1,1 @@
+../fisheries/tables.py

@@ -1,0 +1,211 @@
+"""Linear fractional representations: a network as linear maps around its nonlinearities.
+
+For increments between two inputs, x (n0), activation outputs w (N), pre-activations
+v = A [x; w] and outputs y = Y [x; w]. Each neuron obeys (w - alpha v)(beta v - w) >= 0, or each
+group of neurons the quadratic constraints of MaxMin, GroupSort and Householder (Pauli et al. 2024,
+arXiv:2401.14033). Multipliers weigh these constraints; |y| <= sqrt(rho) |x| follows from
+
+    M(rho, t) = rho E0 + sum_i t_i A_i - Y^T Y  positive semidefinite,  t >= 0,
+
+    A_i = 2 alpha beta a_i a_i^T - (alpha + beta)(a_i b_i^T + b_i a_i^T) + 2 b_i b_i^T,
+
+a_i row i of A, b_i the unit vector of w_i, E0 the identity on x (LipSDP, Fazlyab et al. 2019,
+arXiv:1906.04893, in the form that also holds residual and implicit networks).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import block_diag, solve_triangular
+
+from rlopt.theory.certificate import UNIT, Enclosed, exactly, gamma_n, plus, times
+
+NARROW = 0.1  # slope intervals below this are shifted before a matrix is formed with them
+
+
+@dataclass(frozen=True, eq=False)
+class LFR:
+    """The representation, with bounds on the rounding in it.
+
+    Attributes:
+        A: v = A [x; w], (N, n0 + N).
+        Y: y = Y [x; w], (m, n0 + N).
+        alpha: smallest slope of each neuron, (N,); unused where there are groups.
+        beta: largest slope, (N,).
+        layer: the layer of each neuron, from 0, (N,).
+        groups: J of each group of neighbouring neurons, (g, g): 1 1^T for MaxMin and GroupSort,
+            I - v v^T for Householder. Empty: every neuron stands alone, with its slopes.
+    """
+
+    A: Enclosed
+    Y: Enclosed
+    alpha: np.ndarray
+    beta: np.ndarray
+    layer: np.ndarray
+    groups: tuple[np.ndarray, ...] = ()
+
+    @property
+    def neurons(self) -> int:
+        """N."""
+        return len(self.alpha)
+
+    @property
+    def inputs(self) -> int:
+        """n0."""
+        return self.A.value.shape[1] - self.neurons
+
+    @property
+    def outputs(self) -> int:
+        """The number of rows of Y."""
+        return len(self.Y.value)
+
+    @property
+    def multipliers(self) -> int:
+        """How many multipliers there are: N, or 4 (lambda, gamma, nu, tau) a group."""
+        return 4 * len(self.groups) or self.neurons
+
+    def row(self, i: int) -> LFR:
+        """The representation of output i alone."""
+        return replace(self, Y=Enclosed(self.Y.value[i : i + 1], self.Y.error[i : i + 1]))
+
+    def constraints(self, t: np.ndarray) -> Enclosed:
+        """sum_i t_i A_i with the error of forming it, (n0 + N, n0 + N).
+
+        Args:
+            t: multipliers, one a neuron; or lambda, gamma, nu, tau, one a group, one after another.
+        """
+        if self.groups:
+            return self._group_constraints(t)
+        # [a; b]^T [[p, q], [q, 2t]] [a; b] with diagonal p and q
+        return self._form(
+            np.diag(2.0 * self.alpha * self.beta * t),
+            np.diag(-(self.alpha + self.beta) * t),
+            np.diag(2.0 * t),
+        )
+
+    def _group_constraints(self, t: np.ndarray) -> Enclosed:
+        """- [a; b]^T [[T - 2S, P + S], [P + S, -T - 2P]] [a; b], T = lambda I + gamma J."""
+        lam, gamma, nu, tau = t.reshape(4, -1)
+
+        def spread(weights: np.ndarray) -> np.ndarray:
+            return block_diag(*(w * J for w, J in zip(weights, self.groups, strict=True)))
+
+        T = spread(gamma) + np.diag(np.repeat(lam, [len(J) for J in self.groups]))
+        S, P = spread(nu), spread(tau)
+        return self._form(2.0 * S - T, -(P + S), T + 2.0 * P)
+
+    def _form(self, aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> Enclosed:
+        """A^T aa A + A^T ab B + B^T ab^T A + B^T bb B, where B [x; w] = w."""
+
+        def rounded(matrix: np.ndarray) -> Enclosed:
+            return Enclosed(matrix, 8.0 * UNIT * np.abs(matrix))
+
+        n0, turned = self.inputs, Enclosed(self.A.value.T, self.A.error.T)
+        if np.any(aa):
+            total = times(turned, times(rounded(aa), self.A))
+        else:
+            total = exactly(np.zeros((n0 + self.neurons,) * 2))
+        cross = times(turned, rounded(ab))
+        wide = exactly(np.zeros_like(total.value))
+        for got, put in zip(cross, wide, strict=True):
+            put[:, n0:] += got
+            put[n0:] += got.T
+        wide.value[n0:, n0:] += bb
+        wide.error[n0:, n0:] += 16.0 * UNIT * (np.abs(bb) + np.abs(wide.value[n0:, n0:]))
+        return plus(total, wide)
+
+    def shifted(self, chosen: np.ndarray) -> tuple[LFR, np.ndarray]:
+        """The same network with w = alpha v + (beta - alpha) z for the chosen neurons.
+
+        The new neurons z have slopes [0, 1] and come after the others; where beta = alpha there is
+        none. A multiplier t of such a neuron becomes t (beta - alpha)^2. Neurons must be ordered so
+        that the chosen ones feed each other only forwards, unless alpha is 0 for all of them.
+
+        Args:
+            chosen: (N,) booleans.
+
+        Returns:
+            The new representation and the indices of its neurons in the old one.
+        """
+        n0, alpha, width = self.inputs, self.alpha[chosen], (self.beta - self.alpha)[chosen]
+        stay, moved = np.flatnonzero(~chosen), np.flatnonzero(chosen)
+        kept = width > 0.0
+        columns = [np.arange(n0), n0 + stay]
+        free = _columns(self.A, np.concatenate(columns))
+        inner = _columns(self.A, n0 + moved)
+        scale = np.diag(width)[:, kept]
+        spread = Enclosed(scale, 2.0 * UNIT * np.abs(scale))
+        right = _beside(_rows(free, moved), times(_rows(inner, moved), spread))
+        v = _solve(Enclosed(inner.value[moved] * alpha, inner.error[moved] * np.abs(alpha)), right)
+        # w of the chosen neurons in the new variables
+        old = len(columns[0]) + len(stay)
+        w = Enclosed(alpha[:, None] * v.value, np.abs(alpha)[:, None] * v.error)
+        w.error[:] += 2.0 * UNIT * np.abs(w.value)
+        w.value[:, old:] += scale
+        w.error[:, old:] += 4.0 * UNIT * (np.abs(scale) + np.abs(w.value[:, old:]))
+
+        def through(given: Enclosed) -> Enclosed:
+            direct = _columns(given, np.concatenate(columns))
+            padding = exactly(np.zeros((len(direct.value), int(kept.sum()))))
+            return plus(_beside(direct, padding), times(_columns(given, n0 + moved), w))
+
+        A = through(_rows(self.A, stay))
+        both = Enclosed(*(np.vstack([a, b[kept]]) for a, b in zip(A, v, strict=True)))
+        order = np.concatenate([stay, moved[kept]])
+        zeros, ones = np.zeros(int(kept.sum())), np.ones(int(kept.sum()))
+        new = LFR(
+            both,
+            through(self.Y),
+            np.concatenate([self.alpha[stay], zeros]),
+            np.concatenate([self.beta[stay], ones]),
+            self.layer[order],
+        )
+        return new, order
+
+    def provable(self, t: np.ndarray) -> tuple[LFR, np.ndarray]:
+        """Representation and multipliers in which rounding does least harm to a proof.
+
+        Neurons with a narrow slope interval have huge multipliers; they are shifted.
+        """
+        width = self.beta - self.alpha
+        chosen = width <= NARROW
+        if self.groups or not chosen.any():
+            return self, t
+        new, order = self.shifted(chosen)
+        factor = np.where(chosen, width**2, 1.0)
+        return new, (t * factor)[order]
+
+
+def _columns(matrix: Enclosed, index: np.ndarray) -> Enclosed:
+    return Enclosed(matrix.value[:, index], matrix.error[:, index])
+
+
+def _rows(matrix: Enclosed, index: np.ndarray) -> Enclosed:
+    return Enclosed(matrix.value[index], matrix.error[index])
+
+
+def _beside(a: Enclosed, b: Enclosed) -> Enclosed:
+    return Enclosed(np.hstack([a.value, b.value]), np.hstack([a.error, b.error]))
+
+
+def _solve(strict: Enclosed, right: Enclosed) -> Enclosed:
+    """(I - L)^-1 R for a strictly lower triangular L, with the error of substitution.
+
+    Raises:
+        ValueError: L is not strictly lower triangular.
+    """
+    if not np.any(strict.value):
+        return right
+    if np.any(np.triu(strict.value)):
+        raise ValueError("LFR: neurons that feed back can only be shifted where alpha is 0")
+    eye = np.eye(len(strict.value))
+    solution = solve_triangular(eye - strict.value, right.value, lower=True, unit_diagonal=True)
+    size = np.abs(solution)
+    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(strict.value)) @ size)
+    doubt += right.error + strict.error @ size
+    # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products without cancellation
+    bound = np.abs(strict.value) + strict.error
+    error = solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True)
+    return Enclosed(solution, np.abs(error) * (1.0 + 1e-9))
