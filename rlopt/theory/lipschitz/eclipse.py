@@ -51,7 +51,9 @@ def eclipse(net: Network, fast: bool = False) -> Certificate:
     weights, middle = _chain(lfr)
     multipliers = _multipliers(weights, middle, fast)
     method = "eclipse-fast" if fast else "eclipse"
-    return proved(net, lfr, [[multipliers]], "l2", method, None, began)
+    # the point of the recursion is singular: see `proof._Nearby`
+    candidates = [[multipliers * (1.0 + 1e-9)]]
+    return proved(net, lfr, candidates, "l2", method, None, began)
 
 
 def _chain(lfr: LFR) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -30,7 +30,7 @@ from rlopt.theory.lipschitz.regions import NORMS
 
 STRUCTURES = ("neuron", "layer")
 GROUPED = ("lambda", "chain", "full")
-PENALTY = 1e6  # mu of Finsler's lemma, relative to the largest lambda of a layer
+PENALTY = 1e5  # mu of Finsler's lemma, relative to the largest lambda of a layer
 
 
 def solve(lfr: LFR, norm: str = "l2", structure: str = "neuron") -> list[np.ndarray]:
