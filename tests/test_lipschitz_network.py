@@ -238,7 +238,7 @@ def test_rows_and_scaling():
         (lambda: Network.residual([np.eye(2)], [np.eye(3)]), "shapes that do not fit"),
         (lambda: Network.residual([np.eye(2)], []), "G must be a list"),
         (lambda: Network.implicit(np.eye(2), np.eye(3), np.eye(2)), "do not fit"),
-        (lambda: Network.implicit(np.eye(2), np.eye(2), np.eye(2), None, "maxmin"), "single neurons"),
+        (lambda: Network.implicit(np.eye(2), np.eye(2), np.eye(2), None, "maxmin"), "single"),
     ],
 )
 def test_bad_networks_are_refused_by_name(make, message):
