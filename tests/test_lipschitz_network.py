@@ -193,7 +193,7 @@ def test_a_shift_keeps_every_increment(name, share):
         np.einsum("bi,ij,bj->b", points, form.value, points)
         for points, form in ((old, lfr.constraints(t)), (z, new.constraints(moved)))
     ]
-    np.testing.assert_allclose(*forms, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(forms[0], forms[1], rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -290,7 +290,13 @@ def test_repair_refuses_what_proves_nothing():
 
 def test_a_garbled_certificate_is_refused():
     text = repair(formula_net((2, 3, 1)), [20.0] * 3).to_json()
-    for change in ({"upper": None}, {"norm": "l7"}, {"lfr": {}}, {"rigorous": "sure"}):
+    changes: list[dict[str, object]] = [
+        {"upper": None},
+        {"norm": "l7"},
+        {"lfr": {}},
+        {"rigorous": "sure"},
+    ]
+    for change in changes:
         with pytest.raises(ValueError, match="Certificate"):
             Certificate.from_json(json.dumps(json.loads(text) | change))
     with pytest.raises(ValueError):
