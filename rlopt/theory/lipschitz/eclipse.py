@@ -26,6 +26,7 @@ from rlopt.theory.lipschitz.lmi import Programme
 from rlopt.theory.lipschitz.network import Network
 
 SHARES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)  # of the closed form, so that X is not singular
+MARGIN = 1e-7  # relative, of all multipliers, so that M is not singular
 LEAST = 1e-26  # of squared norms; a layer below it is constant
 
 
@@ -52,7 +53,7 @@ def eclipse(net: Network, fast: bool = False) -> Certificate:
     multipliers = _multipliers(weights, middle, fast)
     method = "eclipse-fast" if fast else "eclipse"
     # the point of the recursion is singular: see `proof._Nearby`
-    candidates = [[multipliers * (1.0 + 1e-9)]]
+    candidates = [[multipliers * (1.0 + MARGIN)]]
     return proved(net, lfr, candidates, "l2", method, None, began)
 
 

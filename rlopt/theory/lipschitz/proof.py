@@ -17,8 +17,8 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
 from rlopt.theory.certificate import Enclosed, exactly, gamma_n, plus, positive_definite, times, up
 from rlopt.theory.lipschitz.lfr import LFR
 
-LARGER = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # loss, relative to rho
-BLENDED = 1e-9  # share from which on the interior point is tried too
+LARGER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # loss, relative to rho
+NEARBY = 1e-8  # loss from which on multipliers other than the candidates are tried
 TINY = 1e-200  # a constant network has L = 0, which no strict inequality proves
 
 
@@ -124,7 +124,7 @@ def prove(lfr: LFR, norm: str, candidates: Sequence[np.ndarray]) -> Proved:
     nearby = _Nearby(lfr, norm, candidates[0])
     worse = []
     for slack in LARGER:
-        near = nearby.values(slack)
+        near = nearby.values(slack) if slack >= NEARBY else []
         for multipliers, rho in [*found, *near]:
             if rho > least * (1.0 + slack):
                 continue
@@ -164,7 +164,7 @@ class _Nearby:
     def values(self, share: float) -> list[tuple[np.ndarray, float]]:
         """What both ways give for a share, which is about what the first one costs."""
         count, moved = self.lfr.multipliers, [self.given * (1.0 + share)]
-        if share >= BLENDED and self.safe is not None:
+        if self.safe is not None:
             blend = self.given.copy()
             blend[:count] = (1.0 - share) * blend[:count] + share * self.safe
             moved.append(blend)
