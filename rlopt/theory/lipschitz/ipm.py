@@ -56,7 +56,7 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     """Minimise over the multipliers.
 
     Args:
-        lfr: slope-restricted, one of `proof.rows`; at least one neuron.
+        lfr: slope-restricted, one of `proof.rows`.
         norm: "l2", "linf" or "linf_l1".
         structure: "neuron", or "layer" for one multiplier a layer.
         gap: relative; None: 1e-6 up to order 200, else 1e-5, so that a proof in float64 succeeds.
@@ -68,10 +68,13 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     if normal is None:
         return _constant(lfr, norm)
     programme = _programme(normal, norm, structure)
-    start = _start(programme, normal.layer)
-    if gap is None:
-        gap = FINE if len(programme.C) <= SWITCH else COARSE
-    found, X, values = _iterate(programme, start, gap)
+    if norm != "l2" and lfr.outputs == 1 and not len(normal.kept):
+        found, X, values = _closed(normal.Y[0])
+    else:
+        start = _start(programme, normal.layer)
+        if gap is None:
+            gap = FINE if len(programme.C) <= SWITCH else COARSE
+        found, X, values = _iterate(programme, start, gap)
     candidates = [_given(lfr, normal, norm, programme.spread(theta)) for theta in reversed(found)]
     size = normal.size if norm == "l2" else np.sqrt(normal.size)
     primal, dual = (size * value for value in values)
@@ -136,11 +139,22 @@ def _normal(lfr: LFR, norm: str) -> _Normal | None:
         scale[n0 + rows] = _row_scale(V[rows] * scale)
     V = V * scale / scale[n0:, None]
     out, back = out * scale, back * scale
-    size = float(np.linalg.norm(out, 2)) if n0 else 0.0
-    if size == 0.0:
+    if not _connected(V, out, n0):
         return None
+    size = float(np.linalg.norm(out, 2))
     factor = (width[kept] * scale[n0:]) ** 2
     return _Normal(V, out / size, ranks, kept, factor, size**2, back)
+
+
+def _connected(V: np.ndarray, out: np.ndarray, n0: int) -> bool:
+    """Whether any path leads from an input to an output."""
+    moved = V[:, :n0].any(axis=1)
+    for _ in range(len(V)):
+        further = moved | V[:, n0:][:, moved].any(axis=1)
+        if (further == moved).all():
+            break
+        moved = further
+    return bool(out[:, :n0].any() or out[:, n0:][:, moved].any())
 
 
 def _row_space(matrix: np.ndarray) -> np.ndarray:
@@ -276,6 +290,8 @@ def _programme(normal: _Normal, norm: str, structure: str) -> _Programme:
 
 def _factor(matrix: np.ndarray) -> np.ndarray | None:
     """Lower Cholesky factor, or None."""
+    if matrix.size == 0:
+        return matrix
     factor, info = lapack.dpotrf(matrix, lower=1)
     return factor if info == 0 else None
 
@@ -323,6 +339,15 @@ def _start(programme: _Programme, layer: np.ndarray) -> np.ndarray:
         else:
             raise ValueError("lipsdp: no multipliers were found to start from: well-posed?")
     return theta
+
+
+def _closed(
+    y: np.ndarray,
+) -> tuple[list[np.ndarray], np.ndarray, tuple[float, float]]:
+    """l_inf of one output without nonlinearities: |y|_1, attained at the signs of y."""
+    length = float(np.abs(y).sum())
+    corner = np.append(np.sign(y), 1.0)
+    return [np.append(np.abs(y), length)], 0.5 * np.outer(corner, corner), (length, length)
 
 
 def _iterate(
@@ -488,6 +513,8 @@ def _symmetric(matrix: np.ndarray) -> np.ndarray:
 
 def _factor(matrix: np.ndarray) -> np.ndarray | None:
     """Lower Cholesky factor, or None."""
+    if matrix.size == 0:
+        return matrix
     factor, info = lapack.dpotrf(matrix, lower=1)
     return factor if info == 0 else None
 
