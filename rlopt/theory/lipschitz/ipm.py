@@ -30,6 +30,7 @@ SMALLEST = 1e-8  # a step below it is a standstill
 RESIDUAL = 1e-8  # of the dual equations, largest entry
 FINE, COARSE, SWITCH = 1e-6, 1e-5, 200  # relative gap up to that order of the matrix, and beyond
 CENTRED = (1e-6, 1.0)  # smallest and largest sigma
+EXTREME = 1e-100
 RIDGE = 1e-14
 START, COMFORT, DOUBLINGS = 2.25, 0.25, 100
 
@@ -64,9 +65,10 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     Raises:
         ValueError: no strictly feasible multipliers were found.
     """
+    moved = _moved_by_inputs(lfr)
+    if not lfr.Y.value[:, np.append(np.ones(lfr.inputs, bool), moved)].any():
+        return _constant(lfr, norm, moved)
     normal = _normal(lfr, norm)
-    if normal is None:
-        return _constant(lfr, norm)
     programme = _programme(normal, norm, structure)
     if norm != "l2" and lfr.outputs == 1 and not len(normal.kept):
         found, X, values = _closed(normal.Y[0])
@@ -111,8 +113,8 @@ class _Normal(NamedTuple):
     back: np.ndarray
 
 
-def _normal(lfr: LFR, norm: str) -> _Normal | None:
-    """The normal form in floating point; None where the output is constant."""
+def _normal(lfr: LFR, norm: str) -> _Normal:
+    """The normal form, in floating point."""
     n0, width = lfr.inputs, lfr.beta - lfr.alpha
     A, Y = lfr.A.value, lfr.Y.value
     kept = np.flatnonzero(width > 0.0)
@@ -139,22 +141,9 @@ def _normal(lfr: LFR, norm: str) -> _Normal | None:
         scale[n0 + rows] = _row_scale(V[rows] * scale)
     V = V * scale / scale[n0:, None]
     out, back = out * scale, back * scale
-    if not _connected(V, out, n0):
-        return None
-    size = float(np.linalg.norm(out, 2))
+    size = float(np.linalg.norm(out, 2)) or 1.0
     factor = (width[kept] * scale[n0:]) ** 2
     return _Normal(V, out / size, ranks, kept, factor, size**2, back)
-
-
-def _connected(V: np.ndarray, out: np.ndarray, n0: int) -> bool:
-    """Whether any path leads from an input to an output."""
-    moved = V[:, :n0].any(axis=1)
-    for _ in range(len(V)):
-        further = moved | V[:, n0:][:, moved].any(axis=1)
-        if (further == moved).all():
-            break
-        moved = further
-    return bool(out[:, :n0].any() or out[:, n0:][:, moved].any())
 
 
 def _row_space(matrix: np.ndarray) -> np.ndarray:
@@ -182,12 +171,26 @@ def _given(lfr: LFR, normal: _Normal, norm: str, spread: np.ndarray) -> np.ndarr
     return t if norm == "l2" else np.concatenate([t, size * outer])
 
 
-def _constant(lfr: LFR, norm: str) -> Solution:
-    """Any strictly feasible multipliers prove that a constant is one."""
+def _moved_by_inputs(lfr: LFR) -> np.ndarray:
+    """Which neurons some path of nonzero weights joins to an input, (N,)."""
+    links = (lfr.A.value != 0.0) & np.append(
+        np.ones(lfr.inputs, bool), (lfr.alpha != 0.0) | (lfr.beta != 0.0)
+    )
+    moved = links[:, : lfr.inputs].any(axis=1)
+    for _ in range(lfr.neurons):
+        further = moved | links[:, lfr.inputs :][:, moved].any(axis=1)
+        if (further == moved).all():
+            break
+        moved = further
+    return moved
+
+
+def _constant(lfr: LFR, norm: str, moved: np.ndarray) -> Solution:
+    """A constant output: small multipliers of what moves, large ones of what reaches the output."""
     n = lfr.inputs + lfr.neurons + (0 if norm == "l2" else lfr.outputs)
     tail = np.zeros(0 if norm == "l2" else lfr.inputs + lfr.outputs)
-    t = np.concatenate([proof.interior(lfr), tail])
-    return Solution([t], np.zeros((n, n)), 0.0, 0.0, 0)
+    t = proof.interior(lfr) * np.where(moved, EXTREME, 1.0 / EXTREME)
+    return Solution([np.concatenate([t, tail])], np.zeros((n, n)), 0.0, 0.0, 0)
 
 
 @dataclass(frozen=True, eq=False)
