@@ -19,7 +19,7 @@ from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, Region, box, operator_norm
 
-WORK = 4e9  # multiplications of all Jacobians together, about a second
+WORK = 1.2e10  # multiplications of all Jacobians together, about a second
 FEWEST, MOST = 256, 60_000  # Jacobians, whatever their cost
 CHUNK = 1e6  # pre-activations computed at once
 LINEAGES = 16  # points that are moved at the same time
