@@ -1,5 +1,7 @@
 """Networks with known constants: weights by formula, random nets of every kind."""
 
+import itertools
+
 import numpy as np
 
 from rlopt.theory.lipschitz import Network
@@ -13,7 +15,7 @@ def formula(h: int, n: int, k: int) -> np.ndarray:
 
 def weights(dims: tuple[int, ...]) -> list[np.ndarray]:
     """Matrices of a net n0-...-m."""
-    return [formula(h, n, k) for k, (n, h) in enumerate(zip(dims, dims[1:], strict=False))]
+    return [formula(h, n, k) for k, (n, h) in enumerate(itertools.pairwise(dims))]
 
 
 def biases(dims: tuple[int, ...]) -> list[np.ndarray]:
@@ -29,4 +31,4 @@ def formula_net(dims: tuple[int, ...], activation: str = "relu") -> Network:
 def gaussian(dims: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
     """W_k with entries N(0, 1/fan-in), layer by layer from one generator."""
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=(h, n)) / np.sqrt(n) for n, h in zip(dims, dims[1:], strict=False)]
+    return [rng.normal(size=(h, n)) / np.sqrt(n) for n, h in itertools.pairwise(dims)]
