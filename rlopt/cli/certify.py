@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rlopt.cli.say import fail, show
+from rlopt.cli.say import down, fail, show, up
 
 if TYPE_CHECKING:
-    from rlopt.agents.weights import Policy, Statistics
-    from rlopt.theory.lipschitz.network import Network
-    from rlopt.theory.lipschitz.portfolio import Certified
+    from rlopt.agents.weights import Policy
     from rlopt.theory.lipschitz.regions import Region
 
 NORMS = ("l2", "linf")
@@ -101,6 +95,7 @@ def certify(
     Exit code 1: the bound is above --max. 2: a file or an option cannot be used.
     """
     from rlopt.agents.weights import read, read_statistics
+    from rlopt.cli.bracket import bracket
 
     try:
         if norm not in NORMS:
@@ -122,7 +117,7 @@ def certify(
         elif trust_pickle:
             raise ValueError("--trust-pickle is for --vecnormalize")
         region = None if box is None else _box(box, read_policy.network.inputs)
-        found = _bracket(read_policy, statistics, region, norm, seconds)
+        found = bracket(read_policy, statistics, region, norm, seconds)
         if save is not None:
             _write(save, found["certificate"])
     except (ValueError, OSError) as error:
@@ -133,7 +128,7 @@ def certify(
     else:
         show(_report(found, read_policy))
     if limit is not None and found["upper"] > limit:
-        fail(f"the bound {_up(found['upper'])} is above --max {largest}")
+        fail(f"the bound {up(found['upper'])} is above --max {largest}")
 
 
 # --- options ---
@@ -188,125 +183,6 @@ def _write(path: Path, text: str) -> None:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-# --- the bracket ---
-
-
-def _bracket(
-    policy: Policy,
-    statistics: Statistics | None,
-    region: Region | None,
-    norm: str,
-    budget: float,
-) -> dict[str, Any]:
-    """What --json prints, and the certificate."""
-    import numpy as np
-
-    began = perf_counter()
-    net, effective = policy.network, region
-    if statistics is not None:
-        net = statistics.fold(net, policy.observations)
-        effective = statistics.clipped(region, net.inputs)
-    net = _fixed(net, effective)
-    with _progress(budget) as said:
-        share = budget if policy.choices is None else 0.5 * budget
-        found = _certified(net, effective, norm, share, said)
-        margins = None
-        if policy.choices is not None:
-            until = began + budget
-            margins = _margins(net, effective, norm, found.upper, until, policy.choices)
-    if not np.isfinite(found.upper):
-        raise ValueError("no finite bound was found: the weights are too large")
-    # text rounds action bounds, which were read too far apart by this factor at most
-    lower = found.lower / policy.enlarged**2 if policy.enlarged > 1.0 else found.lower
-    widths = [layer.neurons for layer in net.layers if layer.neurons]
-    result: dict[str, Any] = {
-        "upper": found.upper,
-        "lower": lower,
-        "gap": (found.upper - lower) / found.upper if found.upper else 0.0,
-        "norm": norm,
-        "region": None if region is None else [side.tolist() for side in region],
-        "method": found.certificate.method,
-        "rigorous": found.certificate.rigorous,
-        "seconds": perf_counter() - began,
-        "obs_scale": None if statistics is None else statistics.scale.tolist(),
-        "witness": found.witness.tolist(),
-        "layers": [net.inputs, *widths, net.outputs],
-        "certificate": found.certificate.to_json(),
-    }
-    return result if margins is None else result | {"margin": margins}
-
-
-def _fixed(net: Network, region: Region | None) -> Network:
-    """The network without the coordinates in which a region has no width: they never move."""
-    import numpy as np
-
-    if region is None or (region[0] < region[1]).all():
-        return net
-    moves = region[0] < region[1]
-    return net.scaled(np.where(moves, 1.0, 0.0), np.where(moves, 0.0, region[0]))
-
-
-def _certified(
-    net: Network,
-    region: Region | None,
-    norm: str,
-    budget: float,
-    callback: Callable[[Any], None] | None = None,
-) -> Certified:
-    from rlopt.theory.lipschitz import portfolio
-
-    return portfolio.certify(net, region, norm, budget_seconds=budget, callback=callback)
-
-
-def _margins(
-    net: Network,
-    region: Region | None,
-    norm: str,
-    upper: float,
-    until: float,
-    choices: int,
-) -> dict[str, float]:
-    """Constants of the difference of any two outputs.
-
-    Without time it follows from that of all outputs: two of them differ by at most sqrt(2) of the
-    Euclidean length, or twice the largest.
-    """
-    import numpy as np
-
-    factor = 2.0**0.5 if norm == "l2" else 2.0
-    simple = float(np.nextafter(factor * upper * (1.0 + 2.0**-50), np.inf))
-    pairs = [(i, j) for i in range(choices) for j in range(i + 1, choices)]
-    margins = {}
-    for done, (i, j) in enumerate(pairs):
-        margin, left = simple, until - perf_counter()
-        if left > 0.0:
-            row = np.zeros((1, choices))
-            row[0, [i, j]] = 1.0, -1.0
-            share = left / (len(pairs) - done)
-            margin = min(margin, _certified(net.rows(row), region, norm, share).upper)
-        margins[f"{i}-{j}"] = margin
-    return margins
-
-
-def _progress(budget: float) -> AbstractContextManager[Callable[[Any], None] | None]:
-    """Somewhere to follow the bracket, where somebody looks."""
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from contextlib import contextmanager
-
-    from rich.console import Console
-
-    @contextmanager
-    def status() -> Any:
-        with Console(stderr=True).status(f"at most {budget:g} s") as line:
-            yield lambda record: line.update(
-                f"{_down(record.lower)} to {_up(record.upper)} after {record.method}, "
-                f"{record.seconds:.0f} of {budget:g} s"
-            )
-
-    return status()
-
-
 # --- what people read ---
 
 PROOFS = {
@@ -331,7 +207,7 @@ def _report(found: dict[str, Any], policy: Policy) -> Any:
     }
     moves = what.get(policy.outputs, f"the {policy.outputs} moves")
     answer = (
-        f"For every pair of observations{where}, {moves} at most {_up(found['upper'])} "
+        f"For every pair of observations{where}, {moves} at most {up(found['upper'])} "
         f"per unit ({found['norm']})."
     )
     table = Table.grid(padding=(0, 3, 0, 0))
@@ -351,7 +227,7 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
     if found["obs_scale"] is None:
         units = "in the network's own input units: a file does not tell whether it was normalised"
     rows = [
-        ("bracket", f"{_down(found['lower'])} to {_up(found['upper'])}, gap {found['gap']:.1%}"),
+        ("bracket", f"{down(found['lower'])} to {up(found['upper'])}, gap {found['gap']:.1%}"),
         ("attained at", _point(found["witness"])),
         ("proved by", f"{found['method']}, {PROOFS[found['rigorous']]}"),
         ("network", f"{sizes}, {', '.join(names) or 'linear'}"),
@@ -371,30 +247,11 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
 def _margin_text(margins: dict[str, float]) -> str:
     """All of a few, else the largest."""
     if len(margins) <= 6:
-        return ", ".join(f"{pair}: {_up(value)}" for pair, value in margins.items())
+        return ", ".join(f"{pair}: {up(value)}" for pair, value in margins.items())
     pair = max(margins, key=margins.__getitem__)
-    return f"{len(margins)} pairs, at most {_up(margins[pair])} ({pair}); all with --json"
+    return f"{len(margins)} pairs, at most {up(margins[pair])} ({pair}); all with --json"
 
 
 def _point(witness: list[float]) -> str:
     shown = ", ".join(f"{value:.4g}" for value in witness[:6])
     return f"({shown}{', ...' if len(witness) > 6 else ''})"
-
-
-def _up(value: float) -> str:
-    """Four digits, rounded up."""
-    return _digits(value, "ROUND_CEILING")
-
-
-def _down(value: float) -> str:
-    """Four digits, rounded down."""
-    return _digits(value, "ROUND_FLOOR")
-
-
-def _digits(value: float, rounding: str) -> str:
-    from decimal import Decimal
-
-    number = Decimal(value)
-    if not number.is_finite() or not number:
-        return f"{value:g}"
-    return f"{number.quantize(Decimal(1).scaleb(number.adjusted() - 3), rounding):f}"

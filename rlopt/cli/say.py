@@ -20,3 +20,22 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Say in one line what is wrong, and end."""
     typer.echo(f"rlopt: {message}", err=True)
     raise typer.Exit(code)
+
+
+def up(value: float) -> str:
+    """Four digits, rounded up."""
+    return _digits(value, "ROUND_CEILING")
+
+
+def down(value: float) -> str:
+    """Four digits, rounded down."""
+    return _digits(value, "ROUND_FLOOR")
+
+
+def _digits(value: float, rounding: str) -> str:
+    from decimal import Decimal
+
+    number = Decimal(value)
+    if not number.is_finite() or not number:
+        return f"{value:g}"
+    return f"{number.quantize(Decimal(1).scaleb(number.adjusted() - 3), rounding):f}"

@@ -196,7 +196,7 @@ class _Reader:
         self._offered("policy", "q")
         if self.net == "q":
             steps = self._perceptron(["critic.qf0"], "ReLU")
-            quantiles = len(_last(steps).W)
+            quantiles = _width(steps)
             mean = [averaged(quantiles, 1)] if quantiles > 1 else []
             return self._made([*steps, *mean], "Q value", critic=True)
         steps = self._perceptron(["actor.latent_pi", "actor.mu"], "ReLU")
@@ -223,11 +223,11 @@ class _Reader:
         self._offered("policy", "q")
         steps = self._perceptron([f"{name}.{name}"], "ReLU")
         if name == "quantile_net":
-            numbers, actions = len(_last(steps).W), self._number_of_actions()
+            numbers, actions = _width(steps), self._number_of_actions()
             if not actions or numbers % actions:
                 raise WeightsError(f"{numbers} quantiles do not fit to {actions} actions")
             steps = [*steps, averaged(numbers // actions, actions)]
-        return self._made(steps, "Q values", self._choices(steps) or len(_last(steps).W))
+        return self._made(steps, "Q values", self._choices(steps) or _width(steps))
 
     def _offered(self, *nets: str) -> None:
         if self.net not in nets:
@@ -298,13 +298,13 @@ class _Reader:
 
     def _choices(self, steps: list[Step]) -> int | None:
         """Number of discrete actions; it must be the number of outputs."""
-        actions, outputs = self._number_of_actions(), len(_last(steps).W)
+        actions, outputs = self._number_of_actions(), _width(steps)
         if actions is not None and actions != outputs:
             raise WeightsError(f"{outputs} outputs do not fit to {actions} actions")
         return actions
 
     def _squashed(self, steps: list[Step]) -> Policy:
-        low, high, enlarged = self._bounds(len(_last(steps).W))
+        low, high, enlarged = self._bounds(_width(steps))
         return self._made([*steps, *squashed(low, high)], "action", enlarged=enlarged)
 
     def _bounds(self, actions: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -384,7 +384,6 @@ class _Reader:
         return None if shape is None else prod(shape)
 
 
-def _last(steps: list[Step]) -> Affine:
-    step = steps[-1]
-    assert isinstance(step, Affine)
-    return step
+def _width(steps: list[Step]) -> int:
+    """Of what comes out."""
+    return next(len(step.W) for step in reversed(steps) if isinstance(step, Affine))

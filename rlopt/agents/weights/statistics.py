@@ -90,7 +90,7 @@ def export_statistics(vecnormalize: Any, path: str | Path) -> None:
     """
     mean, var, epsilon, clip = _attributes(vecnormalize)
     made = _statistics(dict(zip(KEYS, (mean, var, epsilon, clip), strict=True)))
-    numbers = {"mean": np.asarray(mean), "var": np.asarray(var)}
+    numbers: dict[str, Any] = {"mean": np.asarray(mean), "var": np.asarray(var)}
     path = Path(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh, lapack
 
-from rlopt.theory.certificate import exactly
 from rlopt.theory.lipschitz import proof
 from rlopt.theory.lipschitz.lfr import LFR
 
