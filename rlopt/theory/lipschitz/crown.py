@@ -87,7 +87,8 @@ def bounded(
             if layer.D is not None:
                 break
             v = added(times_matrix(state, layer.W.T, layer.rounding), layer.b)
-            above = Linear(np.zeros((len(box[0]), 2 * layer.neurons, net.inputs)), np.zeros(()))
+            rows = len(box[0]), 2 * layer.neurons
+            above = Linear(np.zeros((*rows, net.inputs)), np.zeros(rows))
             if relaxed and layer.neurons:
                 above = pulled(passed, layer, magnitude(state))
                 most = above.most(box)

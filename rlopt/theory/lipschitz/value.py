@@ -137,7 +137,7 @@ def value_lipschitz(
     """A bound on the Lipschitz constant of Q, or of V.
 
     >>> round(value_lipschitz(1.0, 0.99, 0.6, 1.0, kind="closed_loop", closed_loop=0.5), 5)
-    2.66337
+    2.66345
 
     Args:
         delta: Lipschitz constant of the reward in (s, a), >= 0.
