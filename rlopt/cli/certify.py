@@ -88,11 +88,11 @@ def certify(
 ) -> None:
     """Bracket how far a policy's action moves with its observation: attained below, proved above.
 
-    Reads PPO, A2C, TRPO, SAC, TQC, TD3, DDPG, DQN and plain state_dicts, and runs nothing in them:
-    no pickle is opened. For discrete actions it bounds logits or Q values, and the difference of
-    every two of them (the margin).
+    Reads PPO, A2C, TRPO, SAC, TQC, TD3, DDPG, DQN and plain state_dicts.
+    No pickle is opened. For discrete actions it bounds logits or Q values,
+    and the difference of every two of them (the margin).
 
-    Exit code 1: the bound is above --max. 2: a file or an option cannot be used.
+    Exit code 1: the bound is above --max. 2: a file or option cannot be used.
     """
     from rlopt.agents.weights import read, read_statistics
     from rlopt.cli.bracket import bracket
@@ -227,12 +227,17 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
     if found["obs_scale"] is None:
         units = "in the network's own input units: a file does not tell whether it was normalised"
     rows = [
-        ("bracket", f"{down(found['lower'])} to {up(found['upper'])}, gap {found['gap']:.1%}"),
+        (
+            "bracket",
+            f"{down(found['lower'])} to {up(found['upper'])}, gap {100.0 * found['gap']:.0f} %",
+        ),
         ("attained at", _point(found["witness"])),
         ("proved by", f"{found['method']}, {PROOFS[found['rigorous']]}"),
         ("network", f"{sizes}, {', '.join(names) or 'linear'}"),
         ("inputs", units),
     ]
+    if policy.observations < policy.network.inputs:
+        rows.append(("", "the observation, then the action scaled to [-1, 1]"))
     if policy.outputs == "action":
         rows.append(("outputs", "the mean action in its own units, before any clip to the bounds"))
     if found.get("margin"):

@@ -311,7 +311,9 @@ def _attained(net: Network, witness: np.ndarray, norm: str) -> float:
     for layer, trace in zip(net.layers, traces, strict=True):
         inner = np.abs(trace.slope[0])[:, None] * (np.abs(layer.W) @ size)
         if layer.D is not None:
-            strength = np.abs(np.linalg.inv(np.eye(layer.neurons) - trace.slope[0][:, None] * layer.D))
+            strength = np.abs(
+                np.linalg.inv(np.eye(layer.neurons) - trace.slope[0][:, None] * layer.D)
+            )
             inner = strength @ inner
         size = np.abs(layer.G) @ inner + (0.0 if layer.H is None else np.abs(layer.H) @ size)
         terms += layer.inputs + 4 * layer.neurons + 8
