@@ -29,7 +29,6 @@ COMPUTED = {
     "interval_jacobian": "rlopt.theory.lipschitz.jacobian:interval_jacobian",
     "jacobian_propagation": "rlopt.theory.lipschitz.propagation:jacobian_propagation",
     "mixing": "rlopt.theory.lipschitz.mixing:mixing",
-    "split": "rlopt.theory.lipschitz.split:split",
 }
 RIGOROUS = ("rump", "arb", "outward", "none")
 SAME = 1e-12  # relative; two machines may add in different orders

@@ -29,14 +29,12 @@ from rlopt.theory.lipschitz.norms import product_bound
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
 from rlopt.theory.lipschitz.slopes import slopes
-from rlopt.theory.lipschitz.split import split
 
 CLOSED = 1e-6  # relative gap at which nothing is left to do
 NEURONS, SECONDS = 800, 60.0  # the size that LipSDP solves in this time; it grows with the cube
 PROOF = 0.05  # of that time, which one Cholesky proof or a relaxation takes
 COUPLED, COUPLED_COST = 160, 100.0  # neurons for which cvxpy is tried, and how much longer it takes
-SPLIT_INPUTS = 4  # coordinates of a region that LipSDP is run on parts of
-FIRST, FINEST = 8, 2**15  # cells or parts at first and at most; doubled each time
+FIRST, FINEST = 8, 2**15  # cells of branch and bound at first and at most
 
 
 class Record(NamedTuple):
@@ -191,10 +189,6 @@ class _Race:
         if self.callback is not None:
             self.callback(record)
 
-    def took(self, method: str) -> bool:
-        """Whether a method of this kind has been run."""
-        return any(record.method.startswith(method) for record in self.history)
-
     def result(self) -> Certified:
         lower = self.unverified is not None and self.unverified.upper < self.best.upper
         return Certified(
@@ -225,7 +219,7 @@ def _methods(race: _Race) -> Iterator[_Method]:
     if norm == "l2" and _feed_forward(net):
         yield _Method(PROOF * hardest, lambda: eclipse(net, fast=True))
     if norm == "l2" and _one_layer(net):
-        yield _Method(PROOF * hardest, lambda: mixing(net, region))
+        yield _Method(PROOF * hardest, lambda: mixing(net, region=region))
     if _startable(net):
         seconds = hardest
         if region is not None:
@@ -241,20 +235,12 @@ def _methods(race: _Race) -> Iterator[_Method]:
 
 
 def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
-    """Ever finer divisions of the region, each time by the method expected to take less."""
-    net, norm = race.net, race.norm
-    ways: list[Callable[[int], Certificate]] = [
-        lambda size: jacobian_propagation(net, region, norm, branches=size)
-    ]
-    if net.inputs <= SPLIT_INPUTS and race.took("lipsdp"):
-        ways.append(lambda size: split(net, region, norm, parts=size))
-    sizes, times = [FIRST] * len(ways), [0.0] * len(ways)
-    while min(sizes) < FINEST:
-        k = int(np.argmin(times))
-        if times[k] > race.left:
-            return
-        yield _Method(times[k], partial(ways[k], sizes[k]))
-        sizes[k], times[k] = 2 * sizes[k], 2.0 * race.last.seconds
+    """Branch and bound with ever more cells, each time twice as many."""
+    branches, seconds = FIRST, 0.0
+    while branches <= FINEST and seconds <= race.left:
+        refined = partial(jacobian_propagation, race.net, region, race.norm, branches)
+        yield _Method(seconds, refined)
+        branches, seconds = 2 * branches, 2.0 * race.last.seconds
 
 
 def _feed_forward(net: Network) -> bool:
