@@ -30,6 +30,7 @@ SMALLEST = 1e-8  # a step below it is a standstill
 RESIDUAL = 1e-8  # of the dual equations, largest entry
 FINE, COARSE, SWITCH = 1e-6, 1e-5, 200  # relative gap up to that order of the matrix, and beyond
 CENTRED = (1e-6, 1.0)  # smallest and largest sigma
+EXTREME = 1e-100
 RIDGE = 1e-14
 START, COMFORT, DOUBLINGS = 2.25, 0.25, 100
 
@@ -56,7 +57,7 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     """Minimise over the multipliers.
 
     Args:
-        lfr: slope-restricted, one of `proof.rows`; at least one neuron.
+        lfr: slope-restricted, one of `proof.rows`.
         norm: "l2", "linf" or "linf_l1".
         structure: "neuron", or "layer" for one multiplier a layer.
         gap: relative; None: 1e-6 up to order 200, else 1e-5, so that a proof in float64 succeeds.
@@ -64,14 +65,18 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     Raises:
         ValueError: no strictly feasible multipliers were found.
     """
+    moved = _moved_by_inputs(lfr)
+    if not lfr.Y.value[:, np.append(np.ones(lfr.inputs, bool), moved)].any():
+        return _constant(lfr, norm, moved)
     normal = _normal(lfr, norm)
-    if normal is None:
-        return _constant(lfr, norm)
     programme = _programme(normal, norm, structure)
-    start = _start(programme, normal.layer)
-    if gap is None:
-        gap = FINE if len(programme.C) <= SWITCH else COARSE
-    found, X, values = _iterate(programme, start, gap)
+    if norm != "l2" and lfr.outputs == 1 and not len(normal.kept):
+        found, X, values = _closed(normal.Y[0])
+    else:
+        start = _start(programme, normal.layer)
+        if gap is None:
+            gap = FINE if len(programme.C) <= SWITCH else COARSE
+        found, X, values = _iterate(programme, start, gap)
     candidates = [_given(lfr, normal, norm, programme.spread(theta)) for theta in reversed(found)]
     size = normal.size if norm == "l2" else np.sqrt(normal.size)
     primal, dual = (size * value for value in values)
@@ -108,8 +113,8 @@ class _Normal(NamedTuple):
     back: np.ndarray
 
 
-def _normal(lfr: LFR, norm: str) -> _Normal | None:
-    """The normal form in floating point; None where the output is constant."""
+def _normal(lfr: LFR, norm: str) -> _Normal:
+    """The normal form, in floating point."""
     n0, width = lfr.inputs, lfr.beta - lfr.alpha
     A, Y = lfr.A.value, lfr.Y.value
     kept = np.flatnonzero(width > 0.0)
@@ -136,9 +141,7 @@ def _normal(lfr: LFR, norm: str) -> _Normal | None:
         scale[n0 + rows] = _row_scale(V[rows] * scale)
     V = V * scale / scale[n0:, None]
     out, back = out * scale, back * scale
-    size = float(np.linalg.norm(out, 2)) if n0 else 0.0
-    if size == 0.0:
-        return None
+    size = float(np.linalg.norm(out, 2)) or 1.0
     factor = (width[kept] * scale[n0:]) ** 2
     return _Normal(V, out / size, ranks, kept, factor, size**2, back)
 
@@ -168,12 +171,26 @@ def _given(lfr: LFR, normal: _Normal, norm: str, spread: np.ndarray) -> np.ndarr
     return t if norm == "l2" else np.concatenate([t, size * outer])
 
 
-def _constant(lfr: LFR, norm: str) -> Solution:
-    """Any strictly feasible multipliers prove that a constant is one."""
+def _moved_by_inputs(lfr: LFR) -> np.ndarray:
+    """Which neurons some path of nonzero weights joins to an input, (N,)."""
+    links = (lfr.A.value != 0.0) & np.append(
+        np.ones(lfr.inputs, bool), (lfr.alpha != 0.0) | (lfr.beta != 0.0)
+    )
+    moved = links[:, : lfr.inputs].any(axis=1)
+    for _ in range(lfr.neurons):
+        further = moved | links[:, lfr.inputs :][:, moved].any(axis=1)
+        if (further == moved).all():
+            break
+        moved = further
+    return moved
+
+
+def _constant(lfr: LFR, norm: str, moved: np.ndarray) -> Solution:
+    """A constant output: small multipliers of what moves, large ones of what reaches the output."""
     n = lfr.inputs + lfr.neurons + (0 if norm == "l2" else lfr.outputs)
     tail = np.zeros(0 if norm == "l2" else lfr.inputs + lfr.outputs)
-    t = np.concatenate([proof.interior(lfr), tail])
-    return Solution([t], np.zeros((n, n)), 0.0, 0.0, 0)
+    t = proof.interior(lfr) * np.where(moved, EXTREME, 1.0 / EXTREME)
+    return Solution([np.concatenate([t, tail])], np.zeros((n, n)), 0.0, 0.0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,6 +293,8 @@ def _programme(normal: _Normal, norm: str, structure: str) -> _Programme:
 
 def _factor(matrix: np.ndarray) -> np.ndarray | None:
     """Lower Cholesky factor, or None."""
+    if matrix.size == 0:
+        return matrix
     factor, info = lapack.dpotrf(matrix, lower=1)
     return factor if info == 0 else None
 
@@ -323,6 +342,15 @@ def _start(programme: _Programme, layer: np.ndarray) -> np.ndarray:
         else:
             raise ValueError("lipsdp: no multipliers were found to start from: well-posed?")
     return theta
+
+
+def _closed(
+    y: np.ndarray,
+) -> tuple[list[np.ndarray], np.ndarray, tuple[float, float]]:
+    """l_inf of one output without nonlinearities: |y|_1, attained at the signs of y."""
+    length = float(np.abs(y).sum())
+    corner = np.append(np.sign(y), 1.0)
+    return [np.append(np.abs(y), length)], 0.5 * np.outer(corner, corner), (length, length)
 
 
 def _iterate(
@@ -488,6 +516,8 @@ def _symmetric(matrix: np.ndarray) -> np.ndarray:
 
 def _factor(matrix: np.ndarray) -> np.ndarray | None:
     """Lower Cholesky factor, or None."""
+    if matrix.size == 0:
+        return matrix
     factor, info = lapack.dpotrf(matrix, lower=1)
     return factor if info == 0 else None
 
