@@ -1,6 +1,6 @@
-"""ECLipsE: multipliers layer by layer, for feed-forward nets of any depth (Xu and Sivaranjani 2024).
+"""ECLipsE: multipliers layer by layer, for feed-forward nets of any depth.
 
-arXiv:2404.04375. With m = (alpha + beta)/2, X_0 = I and diagonal Lambda_k,
+Xu and Sivaranjani 2024, arXiv:2404.04375. With m = (alpha + beta)/2, X_0 = I and diagonal Lambda_k,
 
     K_k = m^2 W_k X_{k-1}^-1 W_k^T,  X_k = Lambda_k - Lambda_k K_k Lambda_k,
     L^2 = largest eigenvalue of W_L X_{L-1}^-1 W_L^T.
@@ -26,6 +26,7 @@ from rlopt.theory.lipschitz.lmi import Programme
 from rlopt.theory.lipschitz.network import Network
 
 SHARES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)  # of the closed form, so that X is not singular
+MARGIN = 1e-7  # relative, of all multipliers, so that M is not singular
 LEAST = 1e-26  # of squared norms; a layer below it is constant
 
 
@@ -51,7 +52,9 @@ def eclipse(net: Network, fast: bool = False) -> Certificate:
     weights, middle = _chain(lfr)
     multipliers = _multipliers(weights, middle, fast)
     method = "eclipse-fast" if fast else "eclipse"
-    return proved(net, lfr, [[multipliers]], "l2", method, None, began)
+    # the point of the recursion is singular: see `proof._Nearby`
+    candidates = [[multipliers * (1.0 + MARGIN)]]
+    return proved(net, lfr, candidates, "l2", method, None, began)
 
 
 def _chain(lfr: LFR) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -103,7 +106,10 @@ def _multipliers(weights: list[np.ndarray], middle: list[np.ndarray], fast: bool
 def _behind(W: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """R with R R^T = W X^-1 W^T, X = factor factor^T, and no more columns than rows."""
     root = solve_triangular(factor, W.T, lower=True).T
-    return root if root.shape[1] <= len(root) else np.linalg.qr(root.T, mode="r").T
+    if root.shape[1] > len(root):
+        upper: np.ndarray = np.linalg.qr(root.T, mode="r")
+        root = upper.T
+    return root
 
 
 def _step(root: np.ndarray, chosen: np.ndarray) -> np.ndarray:

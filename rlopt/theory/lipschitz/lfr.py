@@ -80,9 +80,7 @@ class LFR:
             return self._group_constraints(t)
         # [a; b]^T [[p, q], [q, 2t]] [a; b] with diagonal p and q
         return self._form(
-            np.diag(2.0 * self.alpha * self.beta * t),
-            np.diag(-(self.alpha + self.beta) * t),
-            np.diag(2.0 * t),
+            2.0 * self.alpha * self.beta * t, -(self.alpha + self.beta) * t, np.diag(2.0 * t)
         )
 
     def _group_constraints(self, t: np.ndarray) -> Enclosed:
@@ -97,21 +95,20 @@ class LFR:
         return self._form(2.0 * S - T, -(P + S), T + 2.0 * P)
 
     def _form(self, aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> Enclosed:
-        """A^T aa A + A^T ab B + B^T ab^T A + B^T bb B, where B [x; w] = w."""
+        """A^T aa A + A^T ab B + B^T ab A + B^T bb B, where B [x; w] = w.
 
-        def rounded(matrix: np.ndarray) -> Enclosed:
-            return Enclosed(matrix, 8.0 * UNIT * np.abs(matrix))
-
-        n0, turned = self.inputs, Enclosed(self.A.value.T, self.A.error.T)
+        aa and ab are symmetric matrices, or vectors for diagonal ones.
+        """
+        n0 = self.inputs
         if np.any(aa):
-            total = times(turned, times(rounded(aa), self.A))
+            total = times(Enclosed(self.A.value.T, self.A.error.T), _weighted(aa, self.A))
         else:
             total = exactly(np.zeros((n0 + self.neurons,) * 2))
-        cross = times(turned, rounded(ab))
+        cross = _weighted(ab, self.A)
         wide = exactly(np.zeros_like(total.value))
         for got, put in zip(cross, wide, strict=True):
-            put[:, n0:] += got
-            put[n0:] += got.T
+            put[:, n0:] += got.T
+            put[n0:] += got
         wide.value[n0:, n0:] += bb
         wide.error[n0:, n0:] += 16.0 * UNIT * (np.abs(bb) + np.abs(wide.value[n0:, n0:]))
         return plus(total, wide)
@@ -176,6 +173,15 @@ class LFR:
         new, order = self.shifted(chosen)
         factor = np.where(chosen, width**2, 1.0)
         return new, (t * factor)[order]
+
+
+def _weighted(weights: np.ndarray, matrix: Enclosed) -> Enclosed:
+    """The product with computed weights; a vector stands for a diagonal matrix."""
+    if weights.ndim == 2:
+        return times(Enclosed(weights, 8.0 * UNIT * np.abs(weights)), matrix)
+    value = weights[:, None] * matrix.value
+    error = np.abs(weights)[:, None] * matrix.error * (1.0 + 1e-12)
+    return Enclosed(value, error + 16.0 * UNIT * np.abs(value))
 
 
 def _columns(matrix: Enclosed, index: np.ndarray) -> Enclosed:

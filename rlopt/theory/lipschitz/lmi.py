@@ -54,15 +54,6 @@ class Programme:
         flat = places[rows] * self.orders[cone] + places[columns]
         self._entries[cone].append((flat, matrix[rows, columns], variable))
 
-    def free_matrix(self, one: int, at: np.ndarray, other: int, there: np.ndarray) -> None:
-        """Add a free symmetric matrix to a part of one cone and take it from a part of another."""
-        rows, columns = np.triu_indices(len(at))
-        for i, j, variable in zip(rows, columns, self.variables(len(rows), signed=False)):
-            matrix = np.ones((1, 1)) if i == j else np.array([[0.0, 1.0], [1.0, 0.0]])
-            pair = [i] if i == j else [i, j]
-            self.add(one, at[pair], matrix, int(variable))
-            self.add(other, there[pair], -matrix, int(variable))
-
     def minimise(self, owner: str) -> np.ndarray:
         """The solver's v; Clarabel's, or SCS's where a cone is larger than `LARGEST`.
 

@@ -33,11 +33,12 @@ from rlopt.theory.lipschitz.jacobian import (
 )
 from rlopt.theory.lipschitz.measure import jacobian_norm
 from rlopt.theory.lipschitz.network import Network
-from rlopt.theory.lipschitz.regions import NORMS, Region, box
+from rlopt.theory.lipschitz.regions import NORMS, Region, box, signs
 from rlopt.theory.lipschitz.slopes import slopes_of
 
 BATCH = 32  # cells split at a time
 ENTRIES = 2_000_000  # of the largest array of a batch
+SIGNED = 6  # outputs up to which l_inf -> l_1 is bounded for each choice of signs
 CLEARLY = 1e-9  # relative; by how much a split of the box must be better than one at a neuron
 
 
@@ -68,10 +69,14 @@ def jacobian_propagation(
     refuse_implicit("jacobian_propagation", net)
     region = None if region is None else box(net.inputs, region)
     upper = interval_jacobian(net, region, norm).upper
+    scalar, kind = net.scalar, norm
+    if norm == "linf_l1" and net.outputs <= SIGNED:
+        # the norm is the largest l_inf norm of a signed sum of the outputs
+        scalar, kind = scalar.rows(signs(net.outputs)), "linf"
     if region is None:
-        upper = min(upper, _global(net.scalar, norm))
+        upper = min(upper, _global(scalar, kind))
     else:
-        upper = _search(net.scalar, norm, region, upper, branches)
+        upper = _search(scalar, kind, region, upper, branches)
     return Certificate(
         upper=upper,
         norm=norm,
@@ -113,9 +118,9 @@ class _Cell(NamedTuple):
         """Both signs of the neuron; none if there is no such neuron."""
         if self.neuron < 0:
             return []
-        signs = np.repeat(self.decided[None], 2, axis=0)
-        signs[:, self.neuron] = 1, -1
-        return [self._replace(decided=sign) for sign in signs]
+        both = np.repeat(self.decided[None], 2, axis=0)
+        both[:, self.neuron] = 1, -1
+        return [self._replace(decided=sign) for sign in both]
 
     def at_middle(self) -> list[_Cell]:
         """Both halves of the box; none if it is a point."""
@@ -128,9 +133,9 @@ class _Cell(NamedTuple):
 
 def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
-    signs = np.zeros(net.neurons, dtype=np.int8)
+    undecided = np.zeros(net.neurons, dtype=np.int8)
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [_Cell(*region, signs, upper, nothing, -1, -1)])
+    (root,) = _measured(net, norm, [_Cell(*region, undecided, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
@@ -186,15 +191,14 @@ def _measured(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
 def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
     low, high, decided = (np.stack(side) for side in list(zip(*parts, strict=True))[:3])
     passed = bounded(net, (low, high), decided)
+    left = np.ones(len(parts), dtype=bool)
     if decided.any():
         low, high = cells.tightened((low, high), cells.inequalities(passed, decided))
-        left = (low <= high).all(axis=1)
+        left &= np.all(low <= high, axis=1)
         low, high = np.minimum(low, high), np.maximum(low, high)
         passed = bounded(net, (low, high), decided)
-    else:
-        left = np.ones(len(parts), dtype=bool)
     for step in passed:
-        left &= (step.low <= step.high).all(axis=1)
+        left &= np.all(step.low <= step.high, axis=1)
     slope = slopes_of(net, passed, len(parts))
     chords, bound = _jacobian(net, norm, slope)
     cuts = cells.inequalities(passed, decided)

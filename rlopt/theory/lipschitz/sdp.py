@@ -7,9 +7,11 @@ on deep nets, and inputs that do not matter are rotated away. Where neurons see 
 before them, M(rho, t) is block tridiagonal and splits into cones of two neighbouring layers; with
 S = P = 0 even of single layers.
 
-Differences from the paper: of T, S and P one is redundant. With a = J dv and b = J dw they weigh
-(a - b)^T (a + b), -2 (a - b)^T a and 2 (a - b)^T b, so that P = 0 loses nothing, and the programme
-has fewer flat directions.
+Differences from the paper: T, S and P in full are not solved for. With a = J dv and b = J dw,
+gamma, nu and tau weigh (a - b)^T (a + b), -2 (a - b)^T a and 2 (a - b)^T b. All vanish where a = b,
+and gamma = nu = mu, tau = 0 give -mu |a - b|^2 (J's norm). So the least rho is that of lambda alone
+on the subspace a = b, approached as mu grows (Finsler's lemma), and not attained: solvers fail on
+the programme as it stands. For MaxMin and Householder this is LipSDP with one |.| a group.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from rlopt.theory.lipschitz.regions import NORMS
 
 STRUCTURES = ("neuron", "layer")
 GROUPED = ("lambda", "chain", "full")
+PENALTY = 1e5  # mu of Finsler's lemma, relative to the largest lambda of a layer
 
 
 def solve(lfr: LFR, norm: str = "l2", structure: str = "neuron") -> list[np.ndarray]:
@@ -113,16 +116,16 @@ def _normalised(lfr: LFR, norm: str) -> _Normalised:
 
 
 def _solve_row(lfr: LFR, norm: str, structure: str) -> np.ndarray:
-    every = np.ones(lfr.neurons, bool)
+    # shifted |.| would let the entries of A grow with the depth
+    chosen = lfr.alpha * lfr.beta >= 0.0
     try:
-        slim, order = lfr.shifted(every)
-        chosen = every
+        slim, order = lfr.shifted(chosen)
     except ValueError:  # an implicit layer
         chosen = lfr.alpha == 0.0
         slim, order = lfr.shifted(chosen)
     width = np.where(chosen, lfr.beta - lfr.alpha, 1.0)[order]
     unit = _normalised(slim, norm)
-    form = _Form(unit, slim.layer, norm, crossing=True)
+    form = _Form(unit, slim.layer, norm, crossing=bool(np.any(slim.alpha + slim.beta)))
     names = np.arange(slim.neurons)
     weights = np.ones(slim.neurons)
     if structure == "layer":
@@ -146,42 +149,62 @@ def _solve_row(lfr: LFR, norm: str, structure: str) -> np.ndarray:
 
 def _coupled_row(lfr: LFR, norm: str, coupling: str) -> np.ndarray:
     unit = _normalised(lfr, norm)
-    form = _Form(unit, lfr.layer, norm, crossing=coupling == "full")
+    full = coupling == "full"
+    form = _Form(unit, lfr.layer, norm, crossing=full, groups=lfr.groups if full else ())
     count = len(lfr.groups)
     lam = form.programme.variables(count)
-    gamma = form.programme.variables(count if coupling != "lambda" else 0, signed=False)
-    nu = form.programme.variables(count if coupling == "full" else 0, signed=False)
+    gamma = form.programme.variables(count if coupling == "chain" else 0, signed=False)
     n, start = unit.A.shape[1] - lfr.neurons, 0
-    factors = np.zeros(count)
+    firsts = np.zeros(count, int)
     for g, J in enumerate(lfr.groups):
         here = np.arange(start, start + len(J))
-        start, factors[g] = here[-1] + 1, unit.factors(norm)[here[0]]
+        start, firsts[g] = here[-1] + 1, here[0]
         a = unit.A[here]
         support = np.union1d(np.flatnonzero(np.any(a, axis=0)), n + here)
         a, b = a[:, support], (n + here[:, None] == support).astype(float)
         form.add(support, b.T @ b - a.T @ a, int(lam[g]))
         if len(gamma):
             form.add(support, b.T @ J @ b - a.T @ J @ a, int(gamma[g]))
-        if len(nu):
-            cross = a.T @ J @ b
-            form.add(support, 2.0 * a.T @ J @ a - cross - cross.T, int(nu[g]))
     v, diagonal = form.minimise("lipsdp")
-    multipliers = np.zeros((4, count))
-    for row, names in zip(multipliers, (lam, gamma, nu), strict=False):
-        row[: len(names)] = v[names] * factors[: len(names)]
+    multipliers = np.zeros((4, count))  # lambda, gamma, nu, tau
+    multipliers[0] = v[lam]
+    if coupling == "chain":
+        multipliers[1] = v[gamma]
+    if full:
+        layers = lfr.layer[firsts]
+        for k in np.unique(layers):
+            multipliers[1:3, layers == k] = PENALTY * v[lam][layers == k].max()
+    multipliers *= unit.factors(norm)[firsts]
     return np.concatenate([multipliers.ravel(), diagonal])
 
 
 class _Form:
-    """The programme min rho subject to M(rho, t) >= 0, its matrix split where it is sparse."""
+    """The programme min rho subject to M(rho, t) >= 0, its matrix split where it is sparse.
 
-    def __init__(self, unit: _Normalised, layer: np.ndarray, norm: str, crossing: bool) -> None:
+    With groups given, only on the subspace on which each of them preserves what it preserves.
+    """
+
+    def __init__(
+        self,
+        unit: _Normalised,
+        layer: np.ndarray,
+        norm: str,
+        crossing: bool,
+        groups: tuple[np.ndarray, ...] = (),
+    ) -> None:
         n, total = unit.A.shape[1] - len(unit.A), unit.A.shape[1]
         outputs = len(unit.Y)
         border = np.arange(total, total + (0 if norm == "l2" else outputs))
         self.cliques = _cliques(unit, layer, border, crossing)
-        self.programme = Programme([len(clique) for clique in self.cliques])
+        shared = [np.intersect1d(one, other) for one, other in pairwise(self.cliques)]
+        leads = [np.arange(n), *shared]
+        self.bases = [
+            _subspace(unit, groups, clique, lead) if groups else np.eye(len(clique))
+            for clique, lead in zip(self.cliques, leads, strict=True)
+        ]
+        self.programme = Programme([basis.shape[1] for basis in self.bases])
         self.scale = unit.outputs
+        self.norm = norm
         inputs = np.arange(n)
         if norm == "l2":
             self.values = self.programme.variables(1, cost=1.0)
@@ -194,10 +217,8 @@ class _Form:
             joint = np.zeros((total + outputs,) * 2)
             joint[total:, :total], joint[:total, total:] = -unit.Y, -unit.Y.T
             self.add(np.arange(total + outputs), joint, None)
-        self.norm = norm
-        for k, (one, other) in enumerate(pairwise(self.cliques)):
-            _, at, there = np.intersect1d(one, other, return_indices=True)
-            self.programme.free_matrix(k, at, k + 1, there)
+        for k in range(len(shared)):
+            self._share(k)
 
     def add(self, support: np.ndarray, matrix: np.ndarray, variable: int | None) -> None:
         """Add a matrix on some columns of M, each entry to the first clique that has room."""
@@ -206,13 +227,63 @@ class _Form:
             _, here, there = np.intersect1d(support, clique, return_indices=True)
             block = np.ix_(here, here)
             if np.any(rest[block]):
-                self.programme.add(k, there, rest[block], variable)
+                self._place(k, there, rest[block], variable)
                 rest[block] = 0.0
+
+    def _place(self, k: int, places: np.ndarray, matrix: np.ndarray, name: int | None) -> None:
+        """Add a matrix on some columns of a clique, seen through its basis."""
+        basis = self.bases[k][places]
+        seen = np.flatnonzero(np.any(basis, axis=0))
+        basis = basis[:, seen]
+        self.programme.add(k, seen, basis.T @ matrix @ basis, name)
+
+    def _share(self, k: int) -> None:
+        """What clique k has more than it needs on shared columns, the next one may use."""
+        columns, at, there = np.intersect1d(*self.cliques[k : k + 2], return_indices=True)
+        rows, others = np.triu_indices(len(columns))
+        names = self.programme.variables(len(rows), signed=False)
+        for i, j, name in zip(rows, others, names, strict=True):
+            pair = [i] if i == j else [i, j]
+            unit = np.ones((1, 1)) if i == j else np.array([[0.0, 1.0], [1.0, 0.0]])
+            self._place(k, at[pair], unit, int(name))
+            self._place(k + 1, there[pair], -unit, int(name))
 
     def minimise(self, owner: str) -> tuple[np.ndarray, np.ndarray]:
         """All variables, and tau and mu for the weights as given (none for l2)."""
         v = self.programme.minimise(owner)
         return v, np.zeros(0) if self.norm == "l2" else v[self.values] * self.scale
+
+
+def _subspace(
+    unit: _Normalised, groups: tuple[np.ndarray, ...], clique: np.ndarray, lead: np.ndarray
+) -> np.ndarray:
+    """A basis of the columns of a clique in which J w = J v for all its groups but the lead's.
+
+    Args:
+        unit: the network.
+        groups: J of each group.
+        clique: columns of M, in ascending order.
+        lead: those that are free, before all others.
+    """
+    total = unit.A.shape[1]
+    n = total - len(unit.A)
+    width = len(lead) + int((clique >= total).sum())
+    basis = np.zeros((total + len(unit.Y), len(clique)))
+    basis[lead, np.arange(len(lead))] = 1.0
+    border = clique[clique >= total]
+    basis[border, np.arange(len(lead), width)] = 1.0
+    start = 0
+    for J in groups:
+        here = np.arange(start, start + len(J))
+        start += len(J)
+        if n + here[0] not in clique or n + here[0] in lead:
+            continue
+        kept, vectors = np.linalg.eigh(J)
+        preserved, free = vectors[:, kept > 0.5], vectors[:, kept <= 0.5]
+        basis[n + here] = preserved @ (preserved.T @ (unit.A[here] @ basis[:total]))
+        basis[n + here, width : width + free.shape[1]] += free
+        width += free.shape[1]
+    return basis[clique, :width]
 
 
 def _cliques(

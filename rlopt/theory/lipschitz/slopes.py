@@ -62,7 +62,8 @@ def slopes_of(net: Network, passed: list[Passed], batch: int) -> Interval:
         for step in passed
     ]
     for layer in net.layers[len(passed) :]:
-        limits = layer.activation.slopes
-        sides.append((*(np.full((batch, layer.neurons), limit) for limit in limits),))
+        least, greatest = layer.activation.slopes
+        width = batch, layer.neurons
+        sides.append((np.full(width, least), np.full(width, greatest)))
     alpha, beta = (np.concatenate(side, axis=1) for side in zip(*sides, strict=True))
     return alpha, beta
