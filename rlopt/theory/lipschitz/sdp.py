@@ -116,16 +116,16 @@ def _normalised(lfr: LFR, norm: str) -> _Normalised:
 
 
 def _solve_row(lfr: LFR, norm: str, structure: str) -> np.ndarray:
-    every = np.ones(lfr.neurons, bool)
+    # shifted |.| would let the entries of A grow with the depth
+    chosen = lfr.alpha * lfr.beta >= 0.0
     try:
-        slim, order = lfr.shifted(every)
-        chosen = every
+        slim, order = lfr.shifted(chosen)
     except ValueError:  # an implicit layer
         chosen = lfr.alpha == 0.0
         slim, order = lfr.shifted(chosen)
     width = np.where(chosen, lfr.beta - lfr.alpha, 1.0)[order]
     unit = _normalised(slim, norm)
-    form = _Form(unit, slim.layer, norm, crossing=True)
+    form = _Form(unit, slim.layer, norm, crossing=bool(np.any(slim.alpha + slim.beta)))
     names = np.arange(slim.neurons)
     weights = np.ones(slim.neurons)
     if structure == "layer":
