@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -51,7 +52,7 @@ class Layer:
         """p."""
         return len(self.G)
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Whether x' = phi(W x + b): H = 0, G = I, c = 0 and no feedback."""
         square = self.G.shape == (self.neurons,) * 2

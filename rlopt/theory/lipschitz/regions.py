@@ -59,6 +59,10 @@ def operator_norm(J: np.ndarray, norm: str) -> np.ndarray:
     m = J.shape[-2]
     if m > SIGNED:
         raise ValueError(f"operator_norm: linf_l1 is for up to {SIGNED} outputs, got {m}")
-    signs = np.array(list(product((1.0, -1.0), repeat=m - 1))).reshape(-1, m - 1)
-    signs = np.hstack([np.ones((len(signs), 1)), signs])
-    return np.abs(signs @ J).sum(axis=-1).max(axis=-1)
+    return np.abs(signs(m) @ J).sum(axis=-1).max(axis=-1)
+
+
+def signs(m: int) -> np.ndarray:
+    """All vectors of m signs up to a factor -1, as rows, (2^(m-1), m)."""
+    rows = [(1.0, *rest) for rest in product((1.0, -1.0), repeat=m - 1)]
+    return np.array(rows)

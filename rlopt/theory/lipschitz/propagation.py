@@ -1,0 +1,268 @@
+"""Local Lipschitz bounds by propagation on the Jacobian, with branch and bound.
+
+Slopes of activations come from CROWN bounds on pre-activations, the Jacobian from its linear
+relaxation (Shi et al. 2022, arXiv:2210.07394). The worst cell is split again and again: at a
+neuron whose kink lies in its range, or through the middle of the box. A segment between two
+points of the region passes through cells; the largest of their bounds holds on it.
+
+Differences from the paper: slopes of any activation; also l2 and l_inf -> l_1; inputs are split
+too; cells without inputs are dropped by a proof; everything is rounded outwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import count
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from rlopt.theory.checks import known, whole
+from rlopt.theory.lipschitz import cells
+from rlopt.theory.lipschitz.certificate import Certificate
+from rlopt.theory.lipschitz.chords import Chord, relaxed
+from rlopt.theory.lipschitz.crown import Linear, Passed, bounded
+from rlopt.theory.lipschitz.interval import Interval, common, magnitude
+from rlopt.theory.lipschitz.jacobian import (
+    forwards,
+    interval_jacobian,
+    refuse_implicit,
+    slopes_or_limits,
+)
+from rlopt.theory.lipschitz.measure import jacobian_norm
+from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.regions import NORMS, Region, box, signs
+from rlopt.theory.lipschitz.slopes import preactivations, slopes_of
+
+BATCH = 32  # cells split at a time
+ENTRIES = 2_000_000  # of the largest array of a batch
+SIGNED = 6  # outputs up to which l_inf -> l_1 is bounded for each choice of signs
+CLEARLY = 1e-9  # relative; by how much a split of the box must be better than one at a neuron
+
+
+def jacobian_propagation(
+    net: Network, region: Region | None = None, norm: str = "l2", branches: int = 1
+) -> Certificate:
+    """A local Lipschitz bound by bound propagation on the Jacobian and branch and bound.
+
+    It is never above `interval_jacobian`, and never larger with more branches. On a small ReLU
+    network it reaches the exact constant.
+
+    >>> net = Network.from_weights([[[1.0], [-1.0]], [[1.0, 1.0]]])  # |x|
+    >>> round(jacobian_propagation(net, (np.array([-1.0]), np.array([1.0])), branches=2).upper, 9)
+    1.0
+
+    Args:
+        net: the network, without implicit layers.
+        region: a box (low, high); None: the slopes of the whole line, without branching.
+        norm: "l2", "linf" or "linf_l1".
+        branches: largest number of cells, 1 for none but the region.
+
+    Raises:
+        ValueError: an implicit layer, an unknown norm, branches < 1, a region that is no box.
+    """
+    began = perf_counter()
+    known("jacobian_propagation", "norm", norm, NORMS)
+    branches = whole("jacobian_propagation", "branches", branches, 1)
+    refuse_implicit("jacobian_propagation", net)
+    region = None if region is None else box(net.inputs, region)
+    upper = interval_jacobian(net, region, norm).upper
+    scalar, kind = net.scalar, norm
+    if norm == "linf_l1" and net.outputs <= SIGNED:
+        # the norm is the largest l_inf norm of a signed sum of the outputs
+        scalar, kind = scalar.rows(signs(net.outputs)), "linf"
+    if region is None:
+        upper = min(upper, _global(scalar, kind))
+    else:
+        upper = _search(scalar, kind, region, upper, branches)
+    return Certificate(
+        upper=upper,
+        norm=norm,
+        method="jacobian_propagation",
+        rigorous="outward",
+        seconds=perf_counter() - began,
+        region=region,
+        network=net,
+        options={"branches": branches},
+    )
+
+
+class _Cell(NamedTuple):
+    """A part of the region.
+
+    Attributes:
+        low: (n0,).
+        high: (n0,).
+        decided: signs of pre-activations to which it is restricted, 0 for none, (N,).
+        least: bounds on the pre-activations, (N,).
+        most: (N,).
+        bound: on the norm of the Jacobian in it; -inf where nothing is left.
+        cuts: inequalities of the signs that are decided.
+        neuron: where to split it, -1 for nowhere.
+        axis: the input to halve instead, -1 for none.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    decided: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+    bound: float
+    cuts: Linear
+    neuron: int
+    axis: int
+
+    def empty(self) -> bool:
+        """Whether no input is left, proved."""
+        return cells.empty(self.low, self.high, self.cuts)
+
+    def at_neuron(self) -> list[_Cell]:
+        """Both signs of the neuron; none if there is no such neuron."""
+        if self.neuron < 0:
+            return []
+        decided, least, most = (
+            np.repeat(side[None], 2, axis=0) for side in (self.decided, self.least, self.most)
+        )
+        decided[:, self.neuron] = 1, -1
+        least[0, self.neuron] = most[1, self.neuron] = 0.0
+        return [self._replace(decided=decided[k], least=least[k], most=most[k]) for k in range(2)]
+
+    def at_middle(self) -> list[_Cell]:
+        """Both halves of the box; none if it is a point."""
+        if self.axis < 0:
+            return []
+        low, high = self.low.copy(), self.high.copy()
+        low[self.axis] = high[self.axis] = 0.5 * self.low[self.axis] + 0.5 * self.high[self.axis]
+        return [self._replace(high=high), self._replace(low=low)]
+
+
+def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
+    """The largest bound over cells after splitting the worst, `branches` cells at most."""
+    undecided = np.zeros(net.neurons, dtype=np.int8)
+    ranges = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
+    nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
+    (root,) = _measured(net, norm, [_Cell(*region, undecided, *ranges, upper, nothing, -1, -1)])
+    order = count()  # among equal bounds the oldest first
+    heap = [(-root.bound, next(order), root)]
+    total = 1
+    while total < branches:
+        worst = _worst(heap, min(max(1, len(heap) // 4), BATCH, branches - total))
+        if not worst:
+            break
+        for cell in _split(net, norm, worst):
+            heappush(heap, (-cell.bound, next(order), cell))
+        total += len(worst)
+    while len(heap) > 1 and heap[0][2].empty():
+        heappop(heap)
+    return -heap[0][0]
+
+
+def _worst(heap: list[tuple[float, int, _Cell]], number: int) -> list[_Cell]:
+    """Take out cells to split; none if the worst cell cannot be split."""
+    taken: list[_Cell] = []
+    while heap and len(taken) < number:
+        cell = heap[0][2]
+        if cell.empty() and len(heap) + len(taken) > 1:
+            heappop(heap)
+        elif cell.neuron < 0 and cell.axis < 0:
+            break
+        else:
+            taken.append(heappop(heap)[2])
+    return taken
+
+
+def _split(net: Network, norm: str, worst: Sequence[_Cell]) -> list[_Cell]:
+    """Each cell's parts: of the two ways to split it the one with the lower larger bound."""
+    ways = [[cell.at_neuron(), cell.at_middle()] for cell in worst]
+    fresh = iter(_measured(net, norm, [part for way in ways for parts in way for part in parts]))
+    chosen: list[_Cell] = []
+    for way in ways:
+        at_neuron, at_middle = ([next(fresh) for _ in parts] for parts in way)
+        tops = [max((p.bound for p in parts), default=np.inf) for parts in (at_neuron, at_middle)]
+        better = tops[1] < tops[0] * (1.0 - CLEARLY) or not at_neuron
+        chosen += at_middle if better else at_neuron
+    return [cell for cell in chosen if cell.bound > -np.inf]
+
+
+def _measured(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
+    """The cells with their boxes tightened and bounds no larger than those that they come with."""
+    widest = max(max(layer.neurons, layer.inputs) for layer in net.layers)
+    size = max(1, ENTRIES // (2 * net.outputs * widest**2))
+    found: list[_Cell] = []
+    for start in range(0, len(parts), size):
+        found += _measured_batch(net, norm, parts[start : start + size])
+    return found
+
+
+def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
+    low, high, decided, least, most = (
+        np.stack(side) for side in list(zip(*parts, strict=True))[:5]
+    )
+    passed = bounded(net, (low, high), (least, most), descents=0)
+    left = np.ones(len(parts), dtype=bool)
+    if decided.any():
+        low, high = cells.tightened((low, high), cells.inequalities(passed, decided))
+        left &= np.all(low <= high, axis=1)
+        low, high = np.minimum(low, high), np.maximum(low, high)
+        passed = bounded(net, (low, high), (least, most), descents=0)
+    start = 0
+    for step in passed:
+        here = slice(start, start + step.layer.neurons)
+        start = here.stop
+        left &= np.all(step.low <= step.high, axis=1)
+        least[:, here], most[:, here] = step.low, step.high
+    slope = slopes_of(net, passed, len(parts))
+    chords, bound = _jacobian(net, norm, slope)
+    cuts = cells.inequalities(passed, decided)
+    neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
+    return [
+        _Cell(
+            low[k], high[k], part.decided, least[k], most[k],
+            min(float(bound[k]), part.bound) if left[k] else -np.inf,
+            Linear(cuts.coef[k][shown], cuts.const[k][shown]), int(neuron[k]), int(axis[k]),
+        )
+        for k, part in enumerate(parts)
+        for shown in [part.decided[: cuts.const.shape[1]] != 0]
+    ]  # fmt: skip
+
+
+def _jacobian(net: Network, norm: str, slope: Interval) -> tuple[list[Chord], np.ndarray]:
+    """The relaxation of the Jacobian for slopes (B, N) and bounds on its norm, (B,)."""
+    chords, J = relaxed(net, slope)
+    bound = jacobian_norm(chords, common(J, forwards(net, slope)), norm)
+    return chords, np.where(np.isnan(bound), np.inf, bound)
+
+
+def _global(net: Network, norm: str) -> float:
+    """The bound with the slopes of the whole line."""
+    alpha, beta = slopes_or_limits(net, None)
+    return float(_jacobian(net, norm, (alpha[None], beta[None]))[1][0])
+
+
+def _where_to_split(
+    net: Network, passed: list[Passed], chords: list[Chord], slope: Interval, width: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Neuron and input that move the Jacobian most, -1 for none, (B,) each.
+
+    A neuron counts by the width of its slope times what it carries to the outputs and from the
+    inputs; an input by what it moves those neurons.
+    """
+    batch, start = len(width), 0
+    neurons, axes = np.zeros((batch, net.neurons)), np.zeros((batch, net.inputs))
+    for step, chord in zip(passed, reversed(chords), strict=False):
+        here = slice(start, start + step.layer.neurons)
+        start = here.stop
+        carried = (slope[1] - slope[0])[:, here] * magnitude(chord.p).max(axis=1, initial=0.0)
+        moved = carried[..., None] * np.abs(step.above.coef[:, : step.layer.neurons])
+        axes += moved.sum(axis=1) * width
+        kinked = step.layer.activation.function.exact & (step.low < 0.0) & (step.high > 0.0)
+        neurons[:, here] = np.where(kinked, moved.sum(axis=-1), 0.0)
+    return _largest(neurons), _largest(axes)
+
+
+def _largest(score: np.ndarray) -> np.ndarray:
+    if not score.shape[1]:
+        return np.full(len(score), -1)
+    return np.where(score.max(axis=1) > 0.0, score.argmax(axis=1), -1)
