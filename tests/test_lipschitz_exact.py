@@ -1,4 +1,4 @@
-"""Exact constants of tiny networks: the notes' tables, hyperplane arrangements, finite differences."""
+"""Exact constants of tiny networks: the tables, arrangements of lines, finite differences."""
 
 from math import comb
 

@@ -147,7 +147,7 @@ def _multipliers(lfr: LFR, cut: Cut, norm: str) -> np.ndarray:
         return np.concatenate([interior(lfr), zeros])
     least = SMALL / max(len(out), 1)
     # where Y_w_j is 0 any small t will do, where row j of A is 0 any large one
-    squares = out**2 + least * (out @ out)
+    squares = out**2 + least**2 * (out @ out)
     t = squares / (2.0 * np.maximum(cut.neurons[:-1], least * cut.value))
     if norm == "l2":
         return cut.value * t
