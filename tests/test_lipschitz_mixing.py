@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
-import cvxpy as cp
+import cvxpy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,13 +21,16 @@ from rlopt.theory.lipschitz.mixing import mixing, relax
 from rlopt.theory.lipschitz.norms import product_bound
 from rlopt.theory.lipschitz.penalty import penalty
 
+cp: Any = cvxpy  # its types do not say what it exports
 TABLE = 1e-5
 SAME = 1e-6  # relative: the duality gaps of two methods
 
 
 def cut_by_cvxpy(net: Network, norm: str) -> float:
     """The relaxed maximum cut for ReLU: entries of a correlation matrix, straight from W1, w2."""
-    W, w = net.layers[0].W, net.layers[-1].H[0]
+    H = net.layers[-1].H
+    assert H is not None
+    W, w = net.layers[0].W, H[0]
     F = 0.5 * np.hstack([W.T * w, (W.T @ w)[:, None]])
     if norm == "l2":
         Z = cp.Variable((F.shape[1],) * 2, PSD=True)
@@ -234,6 +238,7 @@ def test_certificates_survive_json_and_not_tampering():
     for made in certificates():
         again = Certificate.from_json(made.to_json())
         assert again.verify() and again.upper == made.upper and again.method == made.method
+        assert again.multipliers is not None and again.rho is not None
         halved = again.multipliers.copy()
         halved[np.argmax(halved)] /= 2.0
         assert not replace(again, multipliers=halved).verify()
@@ -245,6 +250,7 @@ def test_certificates_survive_json_and_not_tampering():
 def test_the_same_numbers_every_time():
     for first, again in zip(certificates(), certificates(), strict=True):
         assert first.upper == again.upper
+        assert first.multipliers is not None and again.multipliers is not None
         assert np.array_equal(first.multipliers, again.multipliers)
 
 

@@ -15,7 +15,7 @@ moves U; the unit vectors of the neurons never appear.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,7 +25,7 @@ from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.proof import interior
-from rlopt.theory.lipschitz.regions import NORMS, Region, box
+from rlopt.theory.lipschitz.regions import NORMS, box
 
 ITERATIONS = 2000
 SMALL = 1e-9  # of a multiplier relative to the mean, where the maximum cut leaves it open
@@ -45,7 +45,7 @@ class Cut(NamedTuple):
     inputs: np.ndarray
 
 
-def mixing(net: Network, norm: str = "l2", region: Region | None = None) -> Certificate:
+def mixing(net: Network, norm: str = "l2", region: Any = None) -> Certificate:
     """The bound of LipSDP for a network with one hidden layer and one output.
 
     Wide layers are its purpose: the relaxation of 17-1024-1 takes a fraction of a second.
