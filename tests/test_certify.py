@@ -108,7 +108,7 @@ def test_a_box_is_in_raw_units_and_may_fix_coordinates(folder: Path) -> None:
     path = saved("td3", folder)
     whole = certified(path)
     box = ([-1.0, -1.0, 0.5], [1.0, 1.0, 0.5])
-    found = certified(path, "--box", "-1,-1,.5:1,1,.5", budget=0.5)
+    found = certified(path, "--box", "-1,-1,.5:1,1,.5", budget=2)
     assert found["region"] == [*box]
     # nothing moves in the third coordinate: its column does not count
     x = np.random.default_rng(0).uniform(*box, size=(5000, 3))
@@ -143,8 +143,8 @@ def test_margins_without_time_follow_from_all_outputs(norm: str, factor: float) 
 
 
 def test_value_nets_critics_and_plain_networks(folder: Path, tmp_path: Path) -> None:
-    assert certified(saved("ppo", folder), "--net", "value")["layers"] == [3, 16, 12, 1]
-    assert certified(saved("sac", folder), "--net", "q")["layers"] == [4, 16, 12, 1]
+    assert certified(saved("ppo", folder), "--net", "value")["layers"] == [3, 8, 6, 1]
+    assert certified(saved("sac", folder), "--net", "q")["layers"] == [4, 8, 6, 1]
     path = plain(tmp_path / "disc.pth", 2, 6, 1)
     found = certified(path, "--activation", "tanh")
     assert found["layers"] == [2, 6, 1]
@@ -160,7 +160,8 @@ def normalised(folder: Path, clip: float = 1.5) -> Any:
     from stable_baselines3.common.vec_env import VecNormalize
 
     env = VecNormalize(make_vec_env("Pendulum-v1"), clip_obs=clip, epsilon=1e-3)
-    env.obs_rms.mean, env.obs_rms.var = np.array([0.5, -1.0, 2.0]), np.array([0.04, 0.25, 9.0])
+    statistics: Any = env.obs_rms
+    statistics.mean, statistics.var = np.array([0.5, -1.0, 2.0]), np.array([0.04, 0.25, 9.0])
     return env
 
 
@@ -183,7 +184,7 @@ def test_normalisation_is_folded_in(ending: str, folder: Path, tmp_path: Path) -
     assert found["region"] is None
     act = acting("ppo")
     measured = steepest(lambda x: act(env.normalize_obs(x)), observations(3, 4000) * 2.0)
-    assert 0.3 * found["upper"] < measured <= found["upper"] * (1.0 + SINGLE)
+    assert 0.5 * found["lower"] < measured <= found["upper"] * (1.0 + SINGLE)
     witness = np.array(found["witness"])
     assert (low <= witness).all()  # beyond it the clip would hide the network
     assert (witness <= high).all()
@@ -193,7 +194,9 @@ def test_a_raw_box_is_cut_by_the_clip(folder: Path, tmp_path: Path) -> None:
     export_statistics(normalised(folder), tmp_path / "s.npz")
     statistics = read_statistics(tmp_path / "s.npz")
     reach = 1.5 * np.sqrt(np.array([0.041, 0.251, 9.001]))
-    low, high = statistics.clipped((np.array([0.5, 8.0, -90.0]), np.full(3, 90.0)), 3) or ()
+    cut = statistics.clipped((np.array([0.5, 8.0, -90.0]), np.full(3, 90.0)), 3)
+    assert cut is not None
+    low, high = cut
     np.testing.assert_allclose(low, [0.5, -1.0 + reach[1], 2.0 - reach[2]])
     np.testing.assert_allclose(high, [0.5 + reach[0], -1.0 + reach[1], 2.0 + reach[2]])
     # a box behind the clip in all coordinates: the policy is constant there
@@ -365,7 +368,7 @@ def test_the_answer_comes_first(folder: Path) -> None:
     flat = " ".join(out.split())
     for words in (
         f"bracket {say.down(found['lower'])} to {say.up(found['upper'])}, gap",
-        "network 3-16-12-1-1, relu, tanh",
+        "network 3-8-6-1-1, relu, tanh",
         "in the network's own input units",
         "before any clip to the bounds",
         "not covered the float32 rounding",

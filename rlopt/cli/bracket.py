@@ -17,7 +17,6 @@ from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.portfolio import Certified
 from rlopt.theory.lipschitz.regions import Region
 
-
 LARGEST = 1e100  # of a product of norms; beyond it squares overflow
 
 
