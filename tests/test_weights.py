@@ -277,6 +277,17 @@ def test_settings_that_are_refused(change: Any, match: str, folder: Path) -> Non
         read(with_data(saved("td3", folder), change))
 
 
+def test_a_network_without_its_head_is_refused(folder: Path) -> None:
+    def behead(tensors: dict[str, Any]) -> None:
+        for key in [key for key in tensors if key.startswith(("actor.mu.", "value_net."))]:
+            del tensors[key]
+
+    with pytest.raises(WeightsError, match=r"actor\.mu is missing"):
+        read(with_weights(saved("sac", folder), behead))
+    with pytest.raises(WeightsError, match="value_net is missing"):
+        read(with_weights(saved("ppo", folder), behead), "value")
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[1]", b"[" * 100_000, b'{"a": '])
 def test_settings_that_are_no_json(content: bytes, folder: Path) -> None:
     with pytest.raises(WeightsError, match="its data is no JSON"):
