@@ -103,7 +103,13 @@ def test_t_s_and_p_together_do_no_better():
     E0 = np.diag(np.r_[np.ones(lfr.inputs), np.zeros(N)])
     M = rho * E0 - Y.T @ Y - both.T @ Q @ both
     # the optimum is not attained: the multipliers are kept from growing for ever
-    limits = [(M + M.T) / 2 >> 0, lam >= 0, cp.abs(gamma) <= 1e4, cp.abs(nu) <= 1e4, cp.abs(tau) <= 1e4]
+    limits = [
+        (M + M.T) / 2 >> 0,
+        lam >= 0,
+        cp.abs(gamma) <= 1e4,
+        cp.abs(nu) <= 1e4,
+        cp.abs(tau) <= 1e4,
+    ]
     cp.Problem(cp.Minimize(rho), limits).solve(solver=cp.CLARABEL)
     assert certified(net, "full").upper == pytest.approx(np.sqrt(rho.value), rel=FULL)
 
@@ -168,7 +174,9 @@ def test_less_coupling_is_never_better(seed, activation, hidden):
     assert full <= chain * (1.0 + FULL)
     assert chain <= lam * slack
     assert lam <= product_bound(net).upper * slack
-    slopes = np.linalg.norm(net.jacobian(np.random.default_rng(seed).normal(size=(200, 3))), 2, (1, 2))
+    slopes = np.linalg.norm(
+        net.jacobian(np.random.default_rng(seed).normal(size=(200, 3))), 2, (1, 2)
+    )
     assert slopes.max() <= scalar
 
 
@@ -231,7 +239,9 @@ def test_scaling_does_not_matter():
     scaled = [1e3 * matrices[0], 1e-4 * matrices[1], 1e2 * matrices[2]]
     value = 10.0 * certified(Network.from_weights(matrices)).upper
     assert certified(Network.from_weights(scaled)).upper == pytest.approx(value, rel=TABLE)
-    chain = 10.0 * certified(Network.from_weights(matrices[:1] + matrices[1:]), structure="layer").upper
+    chain = (
+        10.0 * certified(Network.from_weights(matrices[:1] + matrices[1:]), structure="layer").upper
+    )
     found = certified(Network.from_weights(scaled), structure="layer").upper
     assert found == pytest.approx(chain, rel=TABLE)
 
@@ -278,4 +288,6 @@ def test_a_solver_that_fails_is_named(monkeypatch):
 
 def test_large_cones_go_to_the_splitting_solver(monkeypatch):
     monkeypatch.setattr(lmi, "LARGEST", 2)
-    assert certified(formula_net(WIDE, "maxmin"), "chain").upper == pytest.approx(6.7677728, rel=1e-4)
+    assert certified(formula_net(WIDE, "maxmin"), "chain").upper == pytest.approx(
+        6.7677728, rel=1e-4
+    )
