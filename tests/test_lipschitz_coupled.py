@@ -24,10 +24,8 @@ SMALL, MIDDLE, WIDE = (2, 4, 1), (2, 4, 4, 2), (3, 6, 6, 2)
 def certified(net: Network, coupling: str = "abs", norm: str = "l2", **more: str) -> Certificate:
     began = perf_counter()
     lfr = net.lfr(coupling=coupling)
-    if coupling == "abs":
-        found = sdp.solve(lfr, norm, **more)
-    else:
-        found = sdp.coupled(net, norm, coupling)
+    plain = coupling == "abs"
+    found = sdp.solve(lfr, norm, **more) if plain else sdp.coupled(net, norm, coupling)
     candidates = [[multipliers] for multipliers in found]
     return proved(net, lfr, candidates, norm, f"lipsdp-{coupling}", None, began)
 

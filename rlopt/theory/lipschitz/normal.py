@@ -75,7 +75,7 @@ class Normal(NamedTuple):
         return cls(V, out, ranks, kept, lfr.neurons, factor, size, back)
 
     def multipliers(self, outer: np.ndarray, t: np.ndarray) -> np.ndarray:
-        """As `proof.prove` takes them, from tau and mu (nothing for l2) and t of the normal form."""
+        """As `proof.prove` takes them, from tau and mu (nothing for l2) and t of this form."""
         there = np.zeros(self.neurons)
         there[self.kept] = self.size * t / self.factor
         return np.concatenate([there, self.size * outer])
