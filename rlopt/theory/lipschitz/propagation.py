@@ -34,7 +34,7 @@ from rlopt.theory.lipschitz.jacobian import (
 from rlopt.theory.lipschitz.measure import jacobian_norm
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, Region, box, signs
-from rlopt.theory.lipschitz.slopes import slopes_of
+from rlopt.theory.lipschitz.slopes import preactivations, slopes_of
 
 BATCH = 32  # cells split at a time
 ENTRIES = 2_000_000  # of the largest array of a batch
@@ -95,7 +95,9 @@ class _Cell(NamedTuple):
     Attributes:
         low: (n0,).
         high: (n0,).
-        decided: signs of pre-activations, 0 where both occur, (N,).
+        decided: signs of pre-activations to which it is restricted, 0 for none, (N,).
+        least: bounds on the pre-activations, (N,).
+        most: (N,).
         bound: on the norm of the Jacobian in it; -inf where nothing is left.
         cuts: inequalities of the signs that are decided.
         neuron: where to split it, -1 for nowhere.
@@ -105,6 +107,8 @@ class _Cell(NamedTuple):
     low: np.ndarray
     high: np.ndarray
     decided: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
     bound: float
     cuts: Linear
     neuron: int
@@ -118,9 +122,12 @@ class _Cell(NamedTuple):
         """Both signs of the neuron; none if there is no such neuron."""
         if self.neuron < 0:
             return []
-        both = np.repeat(self.decided[None], 2, axis=0)
-        both[:, self.neuron] = 1, -1
-        return [self._replace(decided=sign) for sign in both]
+        decided, least, most = (
+            np.repeat(side[None], 2, axis=0) for side in (self.decided, self.least, self.most)
+        )
+        decided[:, self.neuron] = 1, -1
+        least[0, self.neuron] = most[1, self.neuron] = 0.0
+        return [self._replace(decided=decided[k], least=least[k], most=most[k]) for k in range(2)]
 
     def at_middle(self) -> list[_Cell]:
         """Both halves of the box; none if it is a point."""
@@ -134,8 +141,9 @@ class _Cell(NamedTuple):
 def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
     undecided = np.zeros(net.neurons, dtype=np.int8)
+    ranges = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [_Cell(*region, undecided, upper, nothing, -1, -1)])
+    (root,) = _measured(net, norm, [_Cell(*region, undecided, *ranges, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
@@ -189,23 +197,29 @@ def _measured(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
 
 
 def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
-    low, high, decided = (np.stack(side) for side in list(zip(*parts, strict=True))[:3])
-    passed = bounded(net, (low, high), decided)
+    low, high, decided, least, most = (
+        np.stack(side) for side in list(zip(*parts, strict=True))[:5]
+    )
+    passed = bounded(net, (low, high), (least, most), descents=0)
     left = np.ones(len(parts), dtype=bool)
     if decided.any():
         low, high = cells.tightened((low, high), cells.inequalities(passed, decided))
         left &= np.all(low <= high, axis=1)
         low, high = np.minimum(low, high), np.maximum(low, high)
-        passed = bounded(net, (low, high), decided)
+        passed = bounded(net, (low, high), (least, most), descents=0)
+    start = 0
     for step in passed:
+        here = slice(start, start + step.layer.neurons)
+        start = here.stop
         left &= np.all(step.low <= step.high, axis=1)
+        least[:, here], most[:, here] = step.low, step.high
     slope = slopes_of(net, passed, len(parts))
     chords, bound = _jacobian(net, norm, slope)
     cuts = cells.inequalities(passed, decided)
     neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
     return [
         _Cell(
-            low[k], high[k], part.decided,
+            low[k], high[k], part.decided, least[k], most[k],
             min(float(bound[k]), part.bound) if left[k] else -np.inf,
             Linear(cuts.coef[k][shown], cuts.const[k][shown]), int(neuron[k]), int(axis[k]),
         )
