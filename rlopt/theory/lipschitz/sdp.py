@@ -239,7 +239,8 @@ class _Form:
 
     def _share(self, k: int) -> None:
         """What clique k has more than it needs on shared columns, the next one may use."""
-        columns, at, there = np.intersect1d(*self.cliques[k : k + 2], return_indices=True)
+        one, other = self.cliques[k : k + 2]
+        columns, at, there = np.intersect1d(one, other, return_indices=True)
         rows, others = np.triu_indices(len(columns))
         names = self.programme.variables(len(rows), signed=False)
         for i, j, name in zip(rows, others, names, strict=True):
