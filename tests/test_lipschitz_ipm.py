@@ -215,6 +215,57 @@ def test_lipsdp_network_claims_less_than_the_truth(dims, claim, exact):
     assert unsound < exact <= certificate(dims).upper * (1.0 + 1e-7)
 
 
+def interval_slopes(dims, activation, r):
+    """Smallest and largest slopes on the box of radius r by interval arithmetic."""
+    low, high, alpha, beta = -r * np.ones(dims[0]), r * np.ones(dims[0]), [], []
+    for W, b in zip(weights(dims)[:-1], biases(dims)[:-1], strict=True):
+        middle, radius = W @ (low + high) / 2.0 + b, np.abs(W) @ (high - low) / 2.0
+        low, high = middle - radius, middle + radius
+        if activation == "relu":
+            alpha.append(low >= 0.0)
+            beta.append(high > 0.0)
+            low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
+        else:
+            ends = 1.0 - np.tanh([low, high]) ** 2
+            alpha.append(ends.min(axis=0))
+            beta.append(np.where((low < 0.0) & (high > 0.0), 1.0, ends.max(axis=0)))
+            low, high = np.tanh(low), np.tanh(high)
+    return np.concatenate(alpha).astype(float), np.concatenate(beta).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("dims", "activation", "r", "expected"),
+    [
+        ((2, 4, 3, 2), "tanh", 1.0, 2.7005210),
+        ((2, 4, 3, 2), "tanh", 0.2, 2.1855486),
+        ((3, 5, 5, 2), "tanh", 1.0, 3.8926293),
+        ((3, 5, 5, 2), "tanh", 0.2, 3.2877862),
+        ((2, 6, 6, 1), "tanh", 1.0, 3.0864199),
+        ((2, 6, 6, 1), "tanh", 0.2, 2.2550441),
+        ((2, 6, 6, 1), "relu", 0.05, 1.0390459),
+        ((2, 6, 6, 1), "relu", 0.2, 2.370497),
+        ((2, 6, 6, 1), "relu", 0.5, 3.323720),
+        ((2, 6, 6, 1), "relu", 1.0, 3.526182),
+    ],
+)
+def test_values_on_boxes_with_interval_slopes(dims, activation, r, expected):
+    net = formula_net(dims, activation)
+    alpha, beta = interval_slopes(dims, activation, r)
+    lfr = replace(net.lfr(), alpha=alpha, beta=beta)
+    found = proof.prove(lfr, "l2", ipm.solve(lfr, "l2").candidates)
+    assert found.rigorous == "rump"
+    assert np.sqrt(found.rho) == pytest.approx(expected, rel=REFERENCE)
+    ours = lipsdp(net, region=(-r, r))
+    assert ours.upper <= expected * (1.0 + REFERENCE)
+    assert Certificate.from_json(ours.to_json()).verify()
+
+
+def test_a_box_of_one_point_leaves_its_jacobian():
+    net, x = formula_net((3, 5, 5, 2), "tanh"), np.array([0.3, -0.2, 0.1])
+    found = lipsdp(net, region=(x, x))
+    assert found.upper == pytest.approx(np.linalg.norm(net.jacobian(x), 2), rel=1e-6)
+
+
 # ---------------------------------------------------------------- properties
 
 
