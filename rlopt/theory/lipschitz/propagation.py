@@ -2,8 +2,8 @@
 
 Slopes of activations come from CROWN bounds on pre-activations, the Jacobian from its linear
 relaxation (Shi et al. 2022, arXiv:2210.07394). The worst cell is split again and again: through
-the middle of the box, or, once few are left, at a neuron whose kink lies in its range. A segment between two
-points of the region passes through cells; the largest of their bounds holds on it.
+the middle of the box, or, once few are left, at a neuron whose kink lies in its range. A segment
+between two points of the region passes through cells; the largest of their bounds holds on it.
 
 Differences from the paper: slopes of any activation; also l2 and l_inf -> l_1; inputs are split
 too; cells without inputs are dropped by a proof; everything is rounded outwards.
@@ -141,9 +141,9 @@ class _Cell(NamedTuple):
 def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
     undecided = np.zeros(net.neurons, dtype=np.int8)
-    ranges = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
+    least, most = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [_Cell(*region, undecided, *ranges, upper, nothing, -1, -1)])
+    (root,) = _measured(net, norm, [_Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
