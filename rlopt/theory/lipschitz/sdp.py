@@ -223,7 +223,8 @@ def _lift(lfr: LFR, norm: str, multipliers: np.ndarray, diagonal: np.ndarray) ->
     """
     owner = np.repeat(np.arange(len(lfr.groups)), [len(J) for J in lfr.groups])
     Y = lfr.Y.value
-    weights = np.ones(len(Y)) if norm == "l2" else 1.0 / np.maximum(diagonal[lfr.inputs :], proof.TINY)
+    mu = np.maximum(diagonal[lfr.inputs :], proof.TINY)
+    weights = np.ones(len(Y)) if norm == "l2" else 1.0 / mu
     outputs = Y.T @ (weights[:, None] * Y)
     for k in np.unique(lfr.layer)[::-1]:
         columns = lfr.inputs + np.flatnonzero(lfr.layer == k)
