@@ -13,6 +13,7 @@ for the corrector).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     if norm != "l2" and lfr.outputs == 1 and not len(normal.kept):
         found, X, values = _closed(normal.Y[0])
     else:
-        start = _start(programme, normal.layer)
+        start = _start(programme, normal)
         if gap is None:
             gap = FINE if len(programme.C) <= SWITCH else COARSE
         found, X, values = _iterate(programme, start, gap)
@@ -188,17 +189,22 @@ def _programme(normal: Normal, norm: str, structure: str) -> _Programme:
     )
 
 
-def _start(programme: _Programme, layer: np.ndarray) -> np.ndarray:
+def _start(programme: _Programme, normal: Normal) -> np.ndarray:
     """Strictly feasible theta: t = c growth^(depth - layer), then rho, or tau and mu, doubled.
+
+    The t are equal within a layer either here or, as |W| < 1 of an implicit layer asks for, in the
+    representation as given.
 
     Raises:
         ValueError: none was found.
     """
-    inner, priced = programme.inner, programme.cost > 0.0
-    levels = (layer.max(initial=0) - layer)[programme.first[~priced] - len(programme.outer)]
+    inner, priced, layer = programme.inner, programme.cost > 0.0, normal.layer
+    first = programme.first[~priced] - len(programme.outer)
+    levels = (layer.max(initial=0) - layer)[first]
+    given = normal.factor[first] if len(first) == len(layer) else np.ones(len(first))
     theta = np.where(priced, 1.5, 1.0)
-    for growth in 2.0 ** np.arange(0.0, 31.0):
-        theta[~priced] = growth**levels
+    for shape, growth in product((np.ones(len(first)), given), 2.0 ** np.arange(0.0, 31.0)):
+        theta[~priced] = shape * growth**levels
         D = programme.matrix(theta)[inner, inner]
         if _factor(D - COMFORT * np.diag(np.diag(D))) is not None:
             break

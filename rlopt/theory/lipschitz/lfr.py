@@ -117,14 +117,17 @@ class LFR:
         """The same network with w = alpha v + (beta - alpha) z for the chosen neurons.
 
         The new neurons z have slopes [0, 1] and come after the others; where beta = alpha there is
-        none. A multiplier t of such a neuron becomes t (beta - alpha)^2. Neurons must be ordered so
-        that the chosen ones feed each other only forwards, unless alpha is 0 for all of them.
+        none. A multiplier t of such a neuron becomes t (beta - alpha)^2.
 
         Args:
             chosen: (N,) booleans.
 
         Returns:
             The new representation and the indices of its neurons in the old one.
+
+        Raises:
+            ValueError: chosen neurons feed each other so that v = A [x; alpha v] may have no
+                unique solution.
         """
         n0, alpha, width = self.inputs, self.alpha[chosen], (self.beta - self.alpha)[chosen]
         stay, moved = np.flatnonzero(~chosen), np.flatnonzero(chosen)
@@ -196,22 +199,44 @@ def _beside(a: Enclosed, b: Enclosed) -> Enclosed:
     return Enclosed(np.hstack([a.value, b.value]), np.hstack([a.error, b.error]))
 
 
-def _solve(strict: Enclosed, right: Enclosed) -> Enclosed:
-    """(I - L)^-1 R for a strictly lower triangular L, with the error of substitution.
+def _solve(loop: Enclosed, right: Enclosed) -> Enclosed:
+    """(I - L)^-1 R, with its error.
 
     Raises:
-        ValueError: L is not strictly lower triangular.
+        ValueError: I - L was not proved to be invertible.
     """
-    if not np.any(strict.value):
+    if not np.any(loop.value):
         return right
-    if np.any(np.triu(strict.value)):
-        raise ValueError("LFR: neurons that feed back can only be shifted where alpha is 0")
-    eye = np.eye(len(strict.value))
-    solution = solve_triangular(eye - strict.value, right.value, lower=True, unit_diagonal=True)
+    if np.any(np.triu(loop.value)):
+        return _solve_feedback(loop, right)
+    eye = np.eye(len(loop.value))
+    solution = solve_triangular(eye - loop.value, right.value, lower=True, unit_diagonal=True)
     size = np.abs(solution)
-    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(strict.value)) @ size)
-    doubt += right.error + strict.error @ size
+    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(loop.value)) @ size)
+    doubt += right.error + loop.error @ size
     # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products without cancellation
-    bound = np.abs(strict.value) + strict.error
+    bound = np.abs(loop.value) + loop.error
     error = solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True)
     return Enclosed(solution, np.abs(error) * (1.0 + 1e-9))
+
+
+def _solve_feedback(loop: Enclosed, right: Enclosed) -> Enclosed:
+    """The same for any L, by an approximate inverse X and the residual of the solution.
+
+    With D >= |I - X (I - L)| and q = |D|_inf < 1, |(I - L)^-1 r| <= (I - D)^-1 |X r|, which is at
+    most |X| |r| + q/(1 - q) max(|X| |r|) in every entry.
+    """
+    eye = np.eye(len(loop.value))
+    matrix = Enclosed(eye - loop.value, loop.error + 2.0 * UNIT * (eye + np.abs(loop.value)))
+    try:
+        inverse = exactly(np.linalg.inv(matrix.value))
+    except np.linalg.LinAlgError as error:
+        raise ValueError("LFR: neurons that feed back have no unique solution") from error
+    defect = times(inverse, matrix)
+    q = float((np.abs(eye - defect.value) + defect.error).sum(axis=1).max()) * (1.0 + 1e-9)
+    if not q < 0.5:
+        raise ValueError("LFR: neurons that feed back were not proved to have a unique solution")
+    solution = inverse.value @ right.value
+    residual = plus(times(matrix, exactly(solution)), Enclosed(-right.value, right.error))
+    moved = np.abs(inverse.value) @ (np.abs(residual.value) + residual.error)
+    return Enclosed(solution, (moved + 2.0 * q * moved.max(axis=0, initial=0.0)) * (1.0 + 1e-9))

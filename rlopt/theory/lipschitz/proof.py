@@ -185,7 +185,8 @@ def interior(lfr: LFR) -> np.ndarray:
     outputs = lfr.Y.value[:, inner]
     for growth in 2.0 ** np.arange(0.0, 31.0):
         t = growth ** _levels(lfr).astype(float)
-        t[len(lfr.groups) or None :] = 0.0  # of groups only lambda
+        if lfr.groups:
+            t[len(lfr.groups) :] = 0.0  # of groups only lambda
         block = lfr.constraints(t).value[inner, inner]
         try:
             factor = cho_factor(block, lower=True)
