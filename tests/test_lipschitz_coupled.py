@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
-import cvxpy as cp
+import cvxpy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from rlopt.theory.lipschitz.certificate import proved
 from rlopt.theory.lipschitz.norms import product_bound
 from rlopt.theory.pep import SolverFailed
 
+cp: Any = cvxpy  # its types do not say what it exports
 TABLE = 1e-5  # relative, as the notes' values
 FULL = 2e-4  # values found with T, S and P carry the solver's noise
 SMALL, MIDDLE, WIDE = (2, 4, 1), (2, 4, 4, 2), (3, 6, 6, 2)
@@ -184,6 +186,7 @@ def test_certificates_of_groups_survive_json_and_not_tampering(coupling, activat
     made = certified(formula_net(WIDE, activation), coupling)
     read = Certificate.from_json(made.to_json())
     assert read.verify() and read.upper == made.upper
+    assert read.rho and read.lfr is not None and read.multipliers is not None
     lower = replace(read, rho=(read.rho[0] * (1.0 - 1e-4),))
     assert not lower.verify()
     halved = read.multipliers.copy()
@@ -210,7 +213,8 @@ def test_slope_restricted_neurons(dims, layer, neuron, rows, l1):
 
 def test_second_rows_in_l_inf():
     for dims, value in (((2, 4, 3, 2), 2.352195), ((3, 5, 5, 2), 5.672534)):
-        assert certified(formula_net(dims), norm="linf").rho[1] == pytest.approx(value, rel=TABLE)
+        found = certified(formula_net(dims), norm="linf").rho
+        assert found is not None and found[1] == pytest.approx(value, rel=TABLE)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import base64
 import pickle
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_layers_count_in_numeric_order_and_networks_are_chosen_by_name(tmp_path:
     sizes = [2, *range(3, 14), 1]
     state = {
         f"fc{k}.weight": torch.tensor(rng.normal(size=(m, n)))
-        for k, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))
+        for k, (n, m) in enumerate(pairwise(sizes))
     }
     torch.save(dict(reversed(state.items())), tmp_path / "deep.pt")
     assert read(tmp_path / "deep.pt", activation="tanh").network.outputs == 1
@@ -218,18 +219,18 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
     ("change", "match"),
     [
         (lambda t: t.__setitem__("action_net.bias", torch.tensor([np.nan])), "bias holds nan"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 5)), "does not fit to 12 inp"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(2, 12)), "weight .2, 12. and bia"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(12)), "weight .12,. and bias .1,"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 1).expand(1, 12)), "no ordin"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 5)), "does not fit to 6 inp"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(2, 6)), "weight .2, 6. and bia"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(6)), "weight .6,. and bias .1,"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 1).expand(1, 6)), "no ordin"),
         (lambda t: t.__setitem__("action_net.bias", torch.ones(1) * 1j), "no ordinary tensor"),
         (lambda t: t.pop("mlp_extractor.policy_net.2.weight"), "policy_net.2.weight is missing"),
         (lambda t: t.pop("action_net.weight") is t.pop("action_net.bias"), "of no policy that is"),
-        (lambda t: t.__setitem__("mlp_extractor.policy_net.3.weight", torch.ones(12, 12)), "net.3"),
+        (lambda t: t.__setitem__("mlp_extractor.policy_net.3.weight", torch.ones(6, 6)), "net.3"),
         (lambda t: t.__setitem__("lstm_actor.weight_hh_l0", torch.ones(4, 4)), "^.*recurrent"),
-        (lambda t: t.__setitem__("features_extractor.cnn.0.weight", torch.ones(1, 1, 1, 1)), "conv"),
+        (lambda t: t.__setitem__("features_extractor.cnn.0.weight", torch.ones(1, 1, 1)), "conv"),
         (lambda t: t.__setitem__("features_extractor.0.weight", torch.ones(3, 3)), "features extr"),
-        (lambda t: t.__setitem__("mlp_extractor.policy_net.1.running_mean", torch.ones(3)), "batch"),
+        (lambda t: t.__setitem__("mlp_extractor.policy_net.1.running_mean", torch.ones(3)), "bat"),
     ],
 )  # fmt: skip
 def test_weights_that_are_refused(change: Any, match: str, folder: Path) -> None:
@@ -274,6 +275,17 @@ DISCRETE = "<class 'gymnasium.spaces.discrete.Discrete'>"
 def test_settings_that_are_refused(change: Any, match: str, folder: Path) -> None:
     with pytest.raises(WeightsError, match=match):
         read(with_data(saved("td3", folder), change))
+
+
+def test_a_network_without_its_head_is_refused(folder: Path) -> None:
+    def behead(tensors: dict[str, Any]) -> None:
+        for key in [key for key in tensors if key.startswith(("actor.mu.", "value_net."))]:
+            del tensors[key]
+
+    with pytest.raises(WeightsError, match=r"actor\.mu is missing"):
+        read(with_weights(saved("sac", folder), behead))
+    with pytest.raises(WeightsError, match="value_net is missing"):
+        read(with_weights(saved("ppo", folder), behead), "value")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[1]", b"[" * 100_000, b'{"a": '])

@@ -95,7 +95,7 @@ def certify(
     Exit code 1: the bound is above --max. 2: a file or option cannot be used.
     """
     from rlopt.agents.weights import read, read_statistics
-    from rlopt.cli.bracket import bracket
+    from rlopt.cli.bracket import bracket, folded
 
     try:
         if norm not in NORMS:
@@ -117,12 +117,12 @@ def certify(
         elif trust_pickle:
             raise ValueError("--trust-pickle is for --vecnormalize")
         region = None if box is None else _box(box, read_policy.network.inputs)
-        found = bracket(read_policy, statistics, region, norm, seconds)
-        if save is not None:
-            _write(save, found["certificate"])
-    except (ValueError, OSError) as error:
+        question = folded(read_policy, statistics, region)
+    except ValueError as error:
         fail(_one_line(str(error)), REFUSED)
-    del found["certificate"]
+    found, certificate = bracket(question, norm, seconds)
+    if save is not None:
+        _write(save, certificate)
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -180,7 +180,7 @@ def _write(path: Path, text: str) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
+        fail(f"cannot write {path}: {error.strerror or error}", REFUSED)
 
 
 # --- what people read ---

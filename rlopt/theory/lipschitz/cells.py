@@ -15,14 +15,16 @@ from rlopt.theory.lipschitz.crown import Linear, Passed
 from rlopt.theory.lipschitz.interval import Interval
 
 
-def inequalities(passed: list[Passed], decided: np.ndarray) -> Linear:
+def inequalities(passed: list[Passed], decided: np.ndarray, inputs: int) -> Linear:
     """Functions of the input that are >= 0 in the cell, one a neuron; 1 where none is decided.
 
     Args:
         passed: bounds of the layers.
         decided: signs (B, N), 0 for none.
+        inputs: n0.
     """
-    coefs, consts, start = [], [], 0
+    coefs, consts = [np.zeros((len(decided), 0, inputs))], [np.zeros((len(decided), 0))]
+    start = 0
     for step in passed:
         h = step.layer.neurons
         sign = decided[:, start : start + h]

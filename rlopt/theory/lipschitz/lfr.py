@@ -124,6 +124,10 @@ class LFR:
 
         Returns:
             The new representation and the indices of its neurons in the old one.
+
+        Raises:
+            ValueError: chosen neurons feed each other so that v = A [x; alpha v] may have no
+                unique solution.
         """
         n0, alpha, width = self.inputs, self.alpha[chosen], (self.beta - self.alpha)[chosen]
         stay, moved = np.flatnonzero(~chosen), np.flatnonzero(chosen)
@@ -199,7 +203,7 @@ def _solve(L: Enclosed, right: Enclosed) -> Enclosed:
     """(I - L)^-1 R with its error; L is strictly lower triangular unless neurons feed back.
 
     Raises:
-        ValueError: I - L is not proved to be invertible.
+        ValueError: I - L was not proved to be invertible.
     """
     if not np.any(L.value):
         return right
@@ -219,7 +223,7 @@ def _solve(L: Enclosed, right: Enclosed) -> Enclosed:
         sums = np.abs(solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True))
         error = np.minimum(error, sums * (1.0 + 1e-9))
     if not np.isfinite(error).all():
-        raise ValueError("lipschitz: the net is not proved to be well-posed")
+        raise ValueError("LFR: neurons that feed back were not proved to have a unique solution")
     return Enclosed(solution, error)
 
 

@@ -218,8 +218,8 @@ def _methods(race: _Race) -> Iterator[_Method]:
         yield _Method(PROOF * hardest, lambda: jacobian_propagation(net, region, norm))
     if norm == "l2" and _feed_forward(net):
         yield _Method(PROOF * hardest, lambda: eclipse(net, fast=True))
-    if norm == "l2" and _one_layer(net):
-        yield _Method(PROOF * hardest, lambda: mixing(net, region=region))
+    if _one_layer(net):
+        yield _Method(PROOF * hardest, lambda: mixing(net, norm, region))
     if _startable(net):
         seconds = hardest
         if region is not None:

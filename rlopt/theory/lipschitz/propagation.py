@@ -1,9 +1,9 @@
 """Local Lipschitz bounds by propagation on the Jacobian, with branch and bound.
 
 Slopes of activations come from CROWN bounds on pre-activations, the Jacobian from its linear
-relaxation (Shi et al. 2022, arXiv:2210.07394). The worst cell is split again and again: at a
-neuron whose kink lies in its range, or through the middle of the box. A segment between two
-points of the region passes through cells; the largest of their bounds holds on it.
+relaxation (Shi et al. 2022, arXiv:2210.07394). The worst cell is split again and again: through
+the middle of the box, or, once few are left, at a neuron whose kink lies in its range. A segment
+between two points of the region passes through cells; the largest of their bounds holds on it.
 
 Differences from the paper: slopes of any activation; also l2 and l_inf -> l_1; inputs are split
 too; cells without inputs are dropped by a proof; everything is rounded outwards.
@@ -39,7 +39,7 @@ from rlopt.theory.lipschitz.slopes import preactivations, slopes_of
 BATCH = 32  # cells split at a time
 ENTRIES = 2_000_000  # of the largest array of a batch
 SIGNED = 6  # outputs up to which l_inf -> l_1 is bounded for each choice of signs
-CLEARLY = 1e-9  # relative; by how much a split of the box must be better than one at a neuron
+FEW = 12  # kinks in a cell up to which one of them is split rather than the box
 
 
 def jacobian_propagation(
@@ -141,9 +141,9 @@ class _Cell(NamedTuple):
 def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
     undecided = np.zeros(net.neurons, dtype=np.int8)
-    ranges = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
+    least, most = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [_Cell(*region, undecided, *ranges, upper, nothing, -1, -1)])
+    (root,) = _measured(net, norm, [_Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
@@ -174,16 +174,9 @@ def _worst(heap: list[tuple[float, int, _Cell]], number: int) -> list[_Cell]:
 
 
 def _split(net: Network, norm: str, worst: Sequence[_Cell]) -> list[_Cell]:
-    """Each cell's parts: of the two ways to split it the one with the lower larger bound."""
-    ways = [[cell.at_neuron(), cell.at_middle()] for cell in worst]
-    fresh = iter(_measured(net, norm, [part for way in ways for parts in way for part in parts]))
-    chosen: list[_Cell] = []
-    for way in ways:
-        at_neuron, at_middle = ([next(fresh) for _ in parts] for parts in way)
-        tops = [max((p.bound for p in parts), default=np.inf) for parts in (at_neuron, at_middle)]
-        better = tops[1] < tops[0] * (1.0 - CLEARLY) or not at_neuron
-        chosen += at_middle if better else at_neuron
-    return [cell for cell in chosen if cell.bound > -np.inf]
+    """The parts of cells that may hold inputs."""
+    parts = [part for cell in worst for part in cell.at_neuron() or cell.at_middle()]
+    return [cell for cell in _measured(net, norm, parts) if cell.bound > -np.inf]
 
 
 def _measured(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
@@ -203,7 +196,7 @@ def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
     passed = bounded(net, (low, high), (least, most), descents=0)
     left = np.ones(len(parts), dtype=bool)
     if decided.any():
-        low, high = cells.tightened((low, high), cells.inequalities(passed, decided))
+        low, high = cells.tightened((low, high), cells.inequalities(passed, decided, net.inputs))
         left &= np.all(low <= high, axis=1)
         low, high = np.minimum(low, high), np.maximum(low, high)
         passed = bounded(net, (low, high), (least, most), descents=0)
@@ -215,7 +208,7 @@ def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
         least[:, here], most[:, here] = step.low, step.high
     slope = slopes_of(net, passed, len(parts))
     chords, bound = _jacobian(net, norm, slope)
-    cuts = cells.inequalities(passed, decided)
+    cuts = cells.inequalities(passed, decided, net.inputs)
     neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
     return [
         _Cell(
@@ -230,8 +223,9 @@ def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
 
 def _jacobian(net: Network, norm: str, slope: Interval) -> tuple[list[Chord], np.ndarray]:
     """The relaxation of the Jacobian for slopes (B, N) and bounds on its norm, (B,)."""
-    chords, J = relaxed(net, slope)
-    bound = jacobian_norm(chords, common(J, forwards(net, slope)), norm)
+    with np.errstate(over="ignore", invalid="ignore"):
+        chords, J = relaxed(net, slope)
+        bound = jacobian_norm(chords, common(J, forwards(net, slope)), norm)
     return chords, np.where(np.isnan(bound), np.inf, bound)
 
 
@@ -259,7 +253,9 @@ def _where_to_split(
         axes += moved.sum(axis=1) * width
         kinked = step.layer.activation.function.exact & (step.low < 0.0) & (step.high > 0.0)
         neurons[:, here] = np.where(kinked, moved.sum(axis=-1), 0.0)
-    return _largest(neurons), _largest(axes)
+    few = (neurons > 0.0).sum(axis=1) <= FEW
+    axis = _largest(axes)
+    return np.where(few | (axis < 0), _largest(neurons), -1), axis
 
 
 def _largest(score: np.ndarray) -> np.ndarray:
