@@ -129,6 +129,36 @@ def test_empty_cells_are_refuted_only_when_they_are():
     assert not any(cells.refuted(low, high, wrong, w) for w in np.eye(2))
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_parts_of_a_cell_cover_it(data):
+    net = data.draw(nets(("relu", "abs", "maxmin", "tanh")))
+    low, high = data.draw(boxes(net.inputs))
+    N, nothing = net.scalar.neurons, Linear(np.zeros((0, net.inputs)), np.zeros(0))
+    ranges = (np.concatenate(side) for side in zip(*preactivations(net, (low, high)), strict=True))
+    signs = np.zeros(N, dtype=np.int8)
+    neuron, axis = data.draw(st.integers(0, N - 1)), data.draw(st.integers(0, net.inputs - 1))
+    cell = cells.Cell(low, high, signs, *ranges, np.inf, nothing, neuron, axis)
+    x = samples((low, high))
+    v = np.concatenate(activity(net, x), axis=1)
+    slack = ROUNDING * (1.0 + np.abs(v))
+    for parts in (cell.at_neuron(), cell.at_middle()):
+        held = [
+            ((x >= part.low) & (x <= part.high)).all(axis=1)
+            & ((v >= part.least - slack) & (v <= part.most + slack)).all(axis=1)
+            & (part.decided * v >= -slack).all(axis=1)
+            for part in parts
+        ]
+        assert len(parts) == 2 and np.any(held, axis=0).all()
+    assert not cell._replace(neuron=-1).at_neuron() and not cell._replace(axis=-1).at_middle()
+
+
+def test_a_cell_without_inputs_does_not_count_at_the_end():
+    # the worst cells after 8 are empty; a linear programme must say so without a further split
+    found = jacobian_propagation(formula_net((2, 6, 6, 1)), around(2, 1.0), "linf", branches=30)
+    assert found.upper == pytest.approx(2.734660, rel=TABLE)
+
+
 def test_tightening_keeps_every_point_of_the_cell():
     rng = np.random.default_rng(0)
     coef, const = rng.normal(size=(40, 3, 2)), 0.5 * rng.normal(size=(40, 3))
