@@ -195,6 +195,10 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.zip").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme", "hello")
+    sound = plain(tmp_path / "sound.pth", 4, 8, 1).read_bytes()
+    name, weight = sound.rindex(b"sound/data/1"), sound.index(b"sound/data/0") + 100
+    for file, place in {"renamed.pth": name, "weight.pth": weight}.items():
+        (tmp_path / file).write_bytes(sound[:place] + b"\xbd" + sound[place + 1 :])
     torch.save([1, 2], tmp_path / "list.pth")
     torch.save({"0.weight": 3.0}, tmp_path / "number.pth")
     torch.save({"logits": torch.ones(2, 2)}, tmp_path / "names.pth")
@@ -207,6 +211,8 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
         "text.zip": "no weights that can be read",
         "empty.zip": "no weights that can be read",
         "other.zip": "a zip without policy.pth",
+        "renamed.pth": "truncated or damaged",
+        "weight.pth": "truncated or damaged",
         "list.pth": "no state_dict but list",
         "number.pth": "'0.weight' is float, not a tensor",
         "names.pth": "must hold numbered Linear layers .* not logits",

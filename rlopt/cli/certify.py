@@ -104,6 +104,8 @@ def certify(
         seconds = _number("--budget", budget)
         if not seconds > 0.0:
             raise ValueError(f"--budget must be > 0 seconds, got {budget}")
+        if save is not None and not save.parent.is_dir():  # said before the budget is spent
+            raise ValueError(f"cannot write {save}: there is no folder {save.parent}")
         read_policy = read(
             policy,
             net,
