@@ -228,10 +228,11 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
     units = "raw observations, through the statistics and the clip of --vecnormalize"
     if found["obs_scale"] is None:
         units = "in the network's own input units: a file does not tell whether it was normalised"
+    gap = f"{100.0 * found['gap']:.0f} %" if found["gap"] >= 0.01 else "below 1 %"
     rows = [
         (
             "bracket",
-            f"{down(found['lower'])} to {up(found['upper'])}, gap {100.0 * found['gap']:.0f} %",
+            f"{down(found['lower'])} to {up(found['upper'])}, gap {gap}",
         ),
         ("attained at", _point(found["witness"])),
         ("proved by", f"{found['method']}, {PROOFS[found['rigorous']]}"),
