@@ -17,6 +17,7 @@ from rlopt.theory.lipschitz.lipsdp import lipsdp
 from rlopt.theory.lipschitz.lower import lower_bound
 from rlopt.theory.lipschitz.mixing import mixing
 from rlopt.theory.lipschitz.norms import product_bound
+from rlopt.theory.lipschitz.penalty import penalty
 from rlopt.theory.lipschitz.portfolio import certify
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import operator_norm
@@ -47,6 +48,8 @@ def uppers(case: Case) -> list[Certificate]:
         found.append(mixing(net, norm, region))
     if norm == "l2" and portfolio._feed_forward(net):
         found.append(eclipse(net, fast=True))
+    if norm == "l2" and not net.implicit_layers:
+        found.append(penalty(net, 3, region))
     if not net.implicit_layers:
         found.append(interval_jacobian(net, region, norm))
         found.append(jacobian_propagation(net, region, norm))

@@ -26,13 +26,16 @@ from rlopt.theory.lipschitz.lower import lower_bound
 from rlopt.theory.lipschitz.mixing import mixing
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.norms import product_bound
+from rlopt.theory.lipschitz.penalty import penalty
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
 from rlopt.theory.lipschitz.slopes import slopes
 
 CLOSED = 1e-6  # relative gap at which nothing is left to do
-NEURONS, SECONDS = 800, 60.0  # the size that LipSDP solves in this time; it grows with the cube
-PROOF = 0.05  # of that time, which one Cholesky proof or a relaxation takes
+NEURONS, SECONDS = 800, 30.0  # the size that LipSDP solves in this time; it grows with the cube
+PROOF = 0.05  # share of that time for one Cholesky proof, or for a relaxation
+ITERATION = 0.002  # share of it for one iteration of first-order descent
+LONG, BRIEFLY, AT_LENGTH = 1.0, 20, 150  # seconds of LipSDP, and iterations of descent instead
 COUPLED, COUPLED_COST = 160, 100.0  # neurons for which cvxpy is tried, and how much longer it takes
 FIRST, FINEST = 8, 2**15  # cells of branch and bound at first and at most
 
@@ -212,26 +215,41 @@ class _Method(NamedTuple):
 def _methods(race: _Race) -> Iterator[_Method]:
     """What serves the network, from the cheapest to the dearest; lazily, as the race goes on."""
     net, norm, region = race.net, race.norm, race.region
-    hardest = _cubic(net, norm, net.scalar.neurons)
+    everywhere = here = _cubic(net, norm, net.scalar.neurons)
+    if region is not None:
+        alpha, beta = slopes(net, region)
+        here = _cubic(net, norm, int((alpha < beta).sum()))
     if not net.implicit_layers:
         yield _Method(0.0, lambda: interval_jacobian(net, region, norm))
-        yield _Method(PROOF * hardest, lambda: jacobian_propagation(net, region, norm))
+        yield _Method(PROOF * everywhere, lambda: jacobian_propagation(net, region, norm))
     if norm == "l2" and _feed_forward(net):
-        yield _Method(PROOF * hardest, lambda: eclipse(net, fast=True))
+        yield _Method(PROOF * everywhere, lambda: eclipse(net, fast=True))
     if _one_layer(net):
-        yield _Method(PROOF * hardest, lambda: mixing(net, norm, region))
+        yield _Method(PROOF * here, lambda: mixing(net, norm, region))
+    if norm == "l2" and not net.implicit_layers:
+        yield from _descent(race, here)
     if _startable(net):
-        seconds = hardest
-        if region is not None:
-            alpha, beta = slopes(net, region)
-            seconds = _cubic(net, norm, int((alpha < beta).sum()))
-        yield _Method(seconds, lambda: lipsdp(net, norm, region=region))
+        yield _Method(here, lambda: lipsdp(net, norm, region=region))
         if region is not None and race.last.rigorous == "none":
-            yield _Method(hardest, lambda: lipsdp(net, norm))
-    if _sorts(net) and net.neurons <= COUPLED:
-        yield _Method(COUPLED_COST * hardest, lambda: lipsdp(net, norm, coupling="full"))
+            yield _Method(everywhere, lambda: lipsdp(net, norm))
+    if region is None and _sorts(net) and net.neurons <= COUPLED:
+        yield _Method(COUPLED_COST * everywhere, lambda: lipsdp(net, norm, coupling="full"))
     if region is not None and not net.implicit_layers:
         yield from _refinements(race, region)
+
+
+def _descent(race: _Race, seconds: float) -> Iterator[_Method]:
+    """First-order LipSDP: briefly if LipSDP itself will take long, at length if it takes too long.
+
+    Args:
+        race: so far.
+        seconds: that LipSDP is expected to take.
+    """
+    affordable = int((race.left / seconds - PROOF) / ITERATION)
+    iterations = BRIEFLY if seconds <= race.left else min(affordable, AT_LENGTH)
+    if seconds > LONG and iterations >= BRIEFLY:
+        cost = (PROOF + ITERATION * iterations) * seconds
+        yield _Method(cost, lambda: penalty(race.net, iterations, race.region))
 
 
 def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
