@@ -1,6 +1,7 @@
 """LipSDP by the interior-point method: values, proofs, and what is refused."""
 
 from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from itertools import pairwise, product
 from typing import Any
@@ -140,6 +141,11 @@ def test_values_of_policy_sized_nets(dims, expected):
     found = lipsdp(Network.from_weights(gaussian(dims)))
     assert found.upper == pytest.approx(expected, rel=REFERENCE)
     assert found.rigorous == "rump"
+
+
+def test_the_corrector_saves_iterations():
+    lfr = Network.from_weights(gaussian((2, 64, 64, 1))).lfr()
+    assert ipm.solve(lfr, "l2").iterations <= 19
 
 
 def by_cvxpy(net, norm, structure):
@@ -461,6 +467,24 @@ def test_balls_prove_what_floating_point_cannot():
     assert proof.holds(lfr, "l2", t, closer, "arb")
     assert not proof.holds(lfr, "l2", t, rho * (1.0 - 1e-12), "arb")
     assert proof.holds(lfr, "l2", t, rho * (1.0 + 1e-12), "rump")
+
+
+def test_rounding_in_deep_representations_is_bounded_and_small():
+    net = Network.from_weights(gaussian((3, *[6] * 12, 2)), activation="maxmin")
+    lfr, exact = net.lfr(), np.vectorize(Fraction, otypes=[object])
+    total, start, rows = 3 + net.scalar.neurons, 3, []
+    state = exact(np.eye(3, total))
+    for layer in net.scalar.layers:
+        rows.append(exact(layer.W) @ state)
+        state = (
+            exact(np.zeros((layer.outputs, total))) if layer.H is None else exact(layer.H) @ state
+        )
+        state[:, start : start + layer.neurons] += exact(layer.G)
+        start += layer.neurons
+    for found, true in ((lfr.A, np.vstack(rows)), (lfr.Y, state)):
+        off = np.abs(exact(found.value) - true)
+        assert (off <= exact(found.error)).all()
+        assert (found.error <= 1e-10).all() and (off > 0).any()
 
 
 # ---------------------------------------------------------------- the door
