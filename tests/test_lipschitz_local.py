@@ -81,6 +81,27 @@ def test_lines_are_bounds_in_exact_arithmetic():
                 assert min(gaps) >= 0
 
 
+@pytest.mark.parametrize("name", ["relu", "leaky_relu(0.1)", "leaky_relu(2)", "abs"])
+def test_chords_are_bounds_in_exact_arithmetic(name):
+    activation = Activation.parse(name)
+    rng = np.random.default_rng(0)
+    low, high = (
+        -(10.0 ** rng.uniform(-6.0, 6.0, size=100)),
+        10.0 ** rng.uniform(-6.0, 6.0, size=100),
+    )
+    line = lines(activation, low, high)
+    slope = [mpmath.mpf(activation.function.slope(v).item()) for v in (-np.ones(1), np.ones(1))]
+    with mpmath.workdps(50):
+        for k in range(len(low)):
+            for v, value in (
+                (low[k], slope[0] * low[k]),
+                (0.0, 0.0),
+                (high[k], slope[1] * high[k]),
+            ):
+                assert mpmath.mpf(line.above_slope[k]) * v + line.above_offset[k] >= value
+                assert mpmath.mpf(line.below_slope[k]) * v + line.below_offset[k] <= value
+
+
 # --- pre-activations and slopes ---
 
 
@@ -130,6 +151,44 @@ def test_crown_is_exact_where_all_activations_are_linear():
     for k, (low, high) in enumerate(preactivations(net, region)[:3]):
         product = np.linalg.multi_dot([*W[k::-1], np.eye(2)])
         np.testing.assert_allclose(high - low, 6.0 * np.abs(product).sum(axis=1), rtol=1e-10)
+
+
+def linear_in_exact_arithmetic(net: Network, slope: np.ndarray) -> tuple[list, mpmath.matrix]:
+    """Maps from the input to each layer's pre-activations, and to the output, with 50 digits."""
+    state, found, start = mpmath.eye(net.inputs), [], 0
+    for layer in net.layers:
+        v = mpmath.matrix(layer.W.tolist()) * state if layer.neurons else None
+        found.append(v)
+        new = 0
+        if layer.neurons:
+            s = mpmath.diag([mpmath.mpf(x) for x in slope[start : start + layer.neurons]])
+            new = mpmath.matrix(layer.G.tolist()) * s * v
+            start += layer.neurons
+        if layer.H is not None:
+            skip = mpmath.matrix(layer.H.tolist()) * state
+            new = new + skip if layer.neurons else skip
+        state = new
+    return found, state
+
+
+def residual_net() -> Network:
+    rng = np.random.default_rng(5)
+    W = [rng.normal(size=(8, 3)) for _ in range(3)]
+    return Network.residual(W, [rng.normal(size=(3, 8)) for _ in range(3)], activation="identity")
+
+
+def test_crown_is_a_bound_in_exact_arithmetic():
+    # linear activations: the exact range is known, and interval bounds are far wider
+    for net in (formula_net((3, 8, 8, 8, 1), "identity"), residual_net()):
+        region = around(3, 1.0)
+        with mpmath.workdps(50):
+            found, _ = linear_in_exact_arithmetic(net, np.ones(net.neurons))
+            for k, (low, high) in enumerate(preactivations(net, region)):
+                for i in range(len(low)):
+                    reach = mpmath.fsum(abs(found[k][i, j]) for j in range(3))
+                    offset = mpmath.mpf(0.5) * (mpmath.mpf(low[i]) + mpmath.mpf(high[i]))
+                    assert high[i] - offset >= reach
+                    assert high[i] - low[i] <= 2.0 * float(reach) * (1.0 + 1e-9)
 
 
 def test_slopes_through_kinks_are_improved():
@@ -189,6 +248,35 @@ def test_sampled_jacobians_lie_in_their_bounds(data):
     bound = most(chords, coef, magnitude(J))[0]
     values = (coef[0] @ sampled[..., None])[..., 0]
     assert (values <= bound + ROUNDING * (1.0 + np.abs(values))).all()
+
+
+def test_the_relaxed_jacobian_is_a_bound_in_exact_arithmetic():
+    # all slopes fixed: the Jacobian is one matrix
+    rng = np.random.default_rng(0)
+    for net in (formula_net((3, 8, 8, 8, 2), "tanh"), residual_net()):
+        slope = rng.uniform(size=net.neurons)
+        _, J = relaxed(net, (slope[None], slope[None]))
+        with mpmath.workdps(50):
+            _, matrix = linear_in_exact_arithmetic(net, slope)
+            for i, j in np.ndindex(*J[0][0].shape):
+                assert J[0][0, i, j] <= matrix[i, j] <= J[1][0, i, j]
+        assert (J[1] - J[0]).max() < 1e-11
+
+
+def test_the_chords_of_products_are_bounds_in_exact_arithmetic():
+    rng = np.random.default_rng(0)
+    net = Network.from_weights([np.ones((9, 1)), rng.normal(size=(9, 9)), rng.normal(size=(1, 9))])
+    alpha, beta = -rng.uniform(size=(1, 18)), rng.uniform(size=(1, 18))
+    chord = relaxed(net, (alpha, beta))[0][-1]
+    low, high = chord.p[0][0, 0], chord.p[1][0, 0]
+    assert ((low < 0.0) & (high > 0.0)).all()
+    with mpmath.workdps(50):
+        for k in range(9):
+            for p, s in ((p, s) for p in (low[k], high[k]) for s in (alpha[0, k], beta[0, k])):
+                q = mpmath.mpf(p) * s
+                above = mpmath.mpf(chord.above_slope[0, 0, k]) * p + chord.above_offset[0, 0, k]
+                below = mpmath.mpf(chord.below_slope[0, 0, k]) * p + chord.below_offset[0, 0, k]
+                assert below <= q <= above
 
 
 def test_products_are_bounded_for_every_slope_interval():
