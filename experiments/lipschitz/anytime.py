@@ -1,0 +1,103 @@
+"""Upper and lower bounds against time: what the portfolio knows after how many seconds.
+
+    python experiments/lipschitz/anytime.py        (about a minute on one core)
+
+Three networks: one of a policy's size, everywhere; the same kind on a small box; and a small ReLU
+network whose exact constant on its box is known by enumeration.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from typing import Any, NamedTuple
+
+import numpy as np
+from look import INK, LINE, SLOTS, panels, save
+from tables import RESULTS
+from tqdm import tqdm
+
+from rlopt.theory.lipschitz import Network, certify, exact
+
+SECONDS = 20.0
+SHOWN = {"product", "eclipse-fast", "interval_jacobian", "lipsdp-neuron", "penalty"}
+
+
+class Task(NamedTuple):
+    """A panel of the figure."""
+
+    name: str
+    net: Network
+    radius: float | None
+    norm: str
+
+
+def gaussian(dims: tuple[int, ...], activation: str) -> Network:
+    """Entries N(0, 1/fan-in), biases N(0, .09)."""
+    rng = np.random.default_rng(0)
+    weights = [rng.normal(size=(h, n)) / np.sqrt(n) for n, h in itertools.pairwise(dims)]
+    return Network.from_weights(weights, [0.3 * rng.normal(size=h) for h in dims[1:]], activation)
+
+
+def formula(dims: tuple[int, ...]) -> Network:
+    """W_k[i, j] = sin(1 + .7 i + 1.3 j + 2.1 k + .37 i j), b_k[i] = .5 cos(.3 + 1.1 i + .9 k)."""
+    weights, biases = [], []
+    for k, (n, h) in enumerate(itertools.pairwise(dims)):
+        i, j = np.ogrid[:h, :n]
+        weights.append(np.sin(1.0 + 0.7 * i + 1.3 * j + 2.1 * k + 0.37 * i * j))
+        biases.append(0.5 * np.cos(0.3 + 1.1 * np.arange(h) + 0.9 * k))
+    return Network.from_weights(weights, biases)
+
+
+TASKS = (
+    Task("17-64-64-6 tanh, everywhere", gaussian((17, 64, 64, 6), "tanh"), None, "l2"),
+    Task("3-64-64-1 tanh, box ±0.2", gaussian((3, 64, 64, 1), "tanh"), 0.2, "l2"),
+    Task("2-6-6-1 ReLU, box ±0.5", formula((2, 6, 6, 1)), 0.5, "l2"),
+)
+
+
+def main() -> None:
+    """Run all tasks; write the figure and the table."""
+    figure, axes = panels(1, len(TASKS), width=3.6, height=2.9)
+    rows = []
+    for task, axis in zip(tqdm(TASKS), axes[0], strict=True):
+        n0 = task.net.inputs
+        region = (
+            None if task.radius is None else (np.full(n0, -task.radius), np.full(n0, task.radius))
+        )
+        found = certify(task.net, region, task.norm, budget_seconds=SECONDS)
+        for record in found.history:
+            rows.append([task.name, *record])
+        draw(axis, task, found.history)
+        if task.net.neurons < 20:
+            axis.axhline(exact(task.net, region, task.norm), color=INK, lw=0.8, ls=":")
+    axes[0, 0].set_ylabel("Lipschitz constant, l2")
+    save(figure, "anytime")
+    with (RESULTS / "anytime.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["network", "seconds", "upper", "lower", "method", "rigorous"])
+        for name, seconds, upper, lower, *kind in rows:
+            writer.writerow([name, f"{seconds:.3f}", f"{upper:.7g}", f"{lower:.7g}", *kind])
+
+
+def draw(axis: Any, task: Task, history: Any) -> None:
+    """The bracket as steps; the methods that moved it are named."""
+    seconds = np.array([record.seconds for record in history])
+    for side, color in (("upper", SLOTS[0]), ("lower", SLOTS[1])):
+        values = [getattr(record, side) for record in history]
+        axis.step(seconds[1:], values[1:], where="post", color=color, lw=1.5, label=side)
+    last = np.inf
+    for record in history[1:]:
+        if record.upper < last and record.method in SHOWN:
+            axis.annotate(
+                record.method, (record.seconds, record.upper), fontsize=7, color=INK,
+                xytext=(3, 3), textcoords="offset points",
+            )  # fmt: skip
+        last = record.upper
+    axis.set(title=task.name, xlabel="seconds", xscale="log", yscale="log")
+    axis.grid(True, which="major", color=LINE, lw=0.6)
+    axis.legend(frameon=False, loc="upper right")
+
+
+if __name__ == "__main__":
+    main()
