@@ -269,10 +269,9 @@ def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
 
 
 def _feed_forward(net: Network) -> bool:
-    """Whether ECLipsE serves it: every layer reads the one before alone, slopes have one sign."""
+    """Whether ECLipsE serves it: every layer of neurons reads the one before it alone."""
     layers = [layer for layer in net.layers if layer.neurons]
-    chain = all(layer.H is None and layer.D is None for layer in layers)
-    return chain and not net.grouped and all(np.prod(x.activation.slopes) >= 0.0 for x in layers)
+    return not net.grouped and all(layer.H is None and layer.D is None for layer in layers)
 
 
 def _one_layer(net: Network) -> bool:
