@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lipschitz_nets import formula, formula_net, gaussian, weights
 from scipy.linalg import block_diag
 
-from rlopt.theory.lipschitz import Certificate, Network, lmi, sdp
+from rlopt.theory.lipschitz import Certificate, Network, lmi, proof, sdp
 from rlopt.theory.lipschitz.certificate import proved
 from rlopt.theory.lipschitz.norms import product_bound
 from rlopt.theory.pep import SolverFailed
@@ -140,6 +140,36 @@ def test_chain_of_maxmin_is_lipsdp_in_rotated_coordinates(dims):
     chain = certified(net, "chain")
     assert chain.upper == pytest.approx(certified(rotated(dims)).upper, rel=TABLE)
     assert chain.rigorous == "rump" and chain.verify()
+
+
+def test_deep_chains_are_lifted_rather_than_lost(monkeypatch):
+    # a solver's point is infeasible by more than a proof can make up for; the value is the solver's
+    dims = (2, *[4] * 12, 2)
+    net = Network.from_weights(gaussian(dims), activation="maxmin")
+    lfr = net.lfr(coupling="chain")
+    (found,) = sdp.coupled(net, "l2", "chain")
+    assert proof.prove(lfr, "l2", [found]).rho == pytest.approx(19.652386**2, rel=TABLE)
+    wrong = found * np.random.default_rng(0).uniform(0.999, 1.001, size=found.size)
+    groups = wrong.reshape(4, -1)
+    sdp._lift(lfr, "l2", groups, np.zeros(0))
+    lifted = proof.prove(lfr, "l2", [groups.ravel()])
+    assert lifted.rigorous == "rump" and lifted.rho == pytest.approx(19.652386**2, rel=0.1)
+
+
+def test_units_follow_the_multipliers(monkeypatch):
+    # every layer halves what it gets on average: multipliers differ by four a layer
+    matrices = [0.5 * np.eye(2)] * 9
+    net = Network.from_weights([*matrices, np.ones((1, 2))], activation="maxmin")
+    monkeypatch.setattr(sdp, "SPREAD", 1.0)
+    refined = [certified(net, coupling).upper for coupling in ("chain", "abs")]
+    monkeypatch.setattr(sdp, "SPREAD", np.inf)
+    plain = [certified(net, coupling).upper for coupling in ("chain", "abs")]
+    assert refined == pytest.approx(plain, rel=TABLE)
+    assert refined == pytest.approx([np.sqrt(2.0) / 512.0] * 2, rel=TABLE)
+    rows = certified(net, "chain", "linf")
+    monkeypatch.setattr(sdp, "SPREAD", 1.0)
+    assert certified(net, "chain", "linf").upper == pytest.approx(rows.upper, rel=TABLE)
+    assert certified(net, "abs", "linf").upper <= rows.upper * (1.0 + TABLE)
 
 
 def test_cliques_of_two_layers_lose_nothing(monkeypatch):

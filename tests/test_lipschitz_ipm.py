@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lipschitz_nets import biases, formula, formula_net, gaussian, weights
 
+from rlopt.theory.certificate import exactly
 from rlopt.theory.lipschitz import Certificate, Network, ipm, proof
+from rlopt.theory.lipschitz.lfr import _solve as lfr_solve
 from rlopt.theory.lipschitz.lipsdp import lipsdp
 
 cp: Any = cvxpy  # it does not export its names
@@ -284,7 +286,7 @@ def test_the_duality_gap_closes(net, norm):
     X = found.X
     assert np.linalg.eigvalsh(X)[0] >= -1e-12
     if norm == "l2":
-        assert np.trace(X[:n0, :n0]) == pytest.approx(1.0, abs=1e-7)
+        assert np.trace(X[:n0, :n0]) == pytest.approx(1.0, abs=1e-6)
         gain = np.trace(net.lfr().Y.value @ X @ net.lfr().Y.value.T)
         assert gain == pytest.approx(found.dual, rel=1e-9)
     else:
@@ -485,6 +487,43 @@ def test_rounding_in_deep_representations_is_bounded_and_small():
         off = np.abs(exact(found.value) - true)
         assert (off <= exact(found.error)).all()
         assert (found.error <= 1e-10).all() and (off > 0).any()
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_rounding_in_shifted_neurons_is_bounded_and_small(feedback):
+    rng = np.random.default_rng(0)
+    L = rng.normal(size=(12, 12)) if feedback else np.tril(rng.normal(size=(12, 12)), -1)
+    right, exact = rng.normal(size=(12, 3)), np.vectorize(Fraction, otypes=[object])
+    found = lfr_solve(exactly(L), exactly(right))
+    off = np.abs(exact(found.value) - eliminated(exact(np.eye(12)) - exact(L), exact(right)))
+    assert (off <= exact(found.error)).all()
+    assert found.error.max() <= 1e-10
+
+
+def eliminated(system, right):
+    """Gauss and Jordan in fractions."""
+    whole = np.hstack([system, right])
+    for k in range(len(whole)):
+        whole[k] = whole[k] / whole[k, k]
+        others = np.arange(len(whole)) != k
+        whole[others] = whole[others] - np.outer(whole[others, k], whole[k])
+    return whole[:, len(whole) :]
+
+
+@pytest.mark.parametrize("activation", ["relu", "identity", "leaky_relu(0.1)"])
+def test_stable_neurons_that_feed_back(activation):
+    W, U, C = 0.3 * formula(4, 4, 3), formula(4, 2, 1), formula(2, 4, 2)
+    net = Network.implicit(W, U, C, bias=[9.0, 9.0, -9.0, 9.0], activation=activation)
+    x = np.array([0.1, 0.2])
+    lfr = net.lfr()
+    alpha, beta = lfr.alpha.copy(), lfr.beta.copy()
+    alpha[[0, 1, 3]] = beta[[0, 1, 3]]  # stable at their larger slope, and the other at its smaller
+    beta[2] = alpha[2]
+    lfr = replace(lfr, alpha=alpha, beta=beta)
+    found = proof.prove(lfr, "l2", ipm.solve(lfr, "l2").candidates)
+    assert found.rigorous == "rump"
+    expected = np.linalg.norm(net.jacobian(x), 2)
+    assert np.sqrt(found.rho) == pytest.approx(expected, rel=1e-6)
 
 
 # ---------------------------------------------------------------- the door

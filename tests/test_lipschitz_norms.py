@@ -219,6 +219,15 @@ def test_product_in_l_inf():
     assert made.upper == pytest.approx(rows[0] * rows[1] * last, rel=TIGHT)
 
 
+def test_a_residual_last_layer_from_l_inf_to_l_1():
+    W, G = formula(4, 3, 0), formula(3, 4, 1)
+    made = product_bound(Network.residual([W, W], [G, G]), "linf_l1").upper
+    rows = [np.abs(matrix).sum(axis=1).max() for matrix in (W, G)]
+    last = max(np.abs(G.T @ np.array(s)).sum() for s in product((-1.0, 1.0), repeat=3))
+    # |I| from l_inf to l_1 is 3
+    assert made == pytest.approx((1.0 + rows[0] * rows[1]) * (3.0 + last * rows[0]), rel=TIGHT)
+
+
 def test_a_reflection_can_grow_in_l_inf():
     v = np.array([2.0, 1.0])
     mirror = np.eye(2) - 2.0 * np.outer(v, v) / 5.0

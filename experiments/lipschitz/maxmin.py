@@ -17,6 +17,8 @@ Writes results/maxmin.csv, .md and .png.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import torch
@@ -53,6 +55,7 @@ class MaxMin(nn.Module):
     """(a, b) to (max, min) for each pair of neighbours."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(..., h) to (..., h)."""
         pairs = x.unflatten(-1, (-1, 2))
         return torch.stack([pairs.amax(-1), pairs.amin(-1)], dim=-1).flatten(-2)
 
@@ -65,7 +68,7 @@ def trained(depth: int, width: int) -> tuple[Network, float]:
     order = torch.randperm(len(x))
     test, train = order[:TEST], order[TEST:]
     sizes = [64, *[width] * depth, 10]
-    linear = [nn.Linear(n, h) for n, h in zip(sizes, sizes[1:], strict=False)]
+    linear = [nn.Linear(n, h) for n, h in pairwise(sizes)]
     for layer in linear:
         nn.init.orthogonal_(layer.weight)
         nn.init.zeros_(layer.bias)
@@ -90,7 +93,7 @@ def bounds(net: Network, full: bool) -> dict[str, Certificate]:
     made = {coupling: lipsdp(net, coupling=coupling) for coupling in couplings}
     made["product"] = product_bound(net)
     values = [certificate.upper for certificate in made.values()]
-    if any(a > b * (1.0 + SLACK) for a, b in zip(values, values[1:], strict=False)):
+    if any(a > b * (1.0 + SLACK) for a, b in pairwise(values)):
         raise AssertionError(f"the bounds are out of order: {values}")
     if not all(certificate.verify() for certificate in made.values()):
         raise AssertionError("a certificate does not verify")
@@ -155,6 +158,7 @@ def figure(frame: pd.DataFrame) -> None:
 
 
 def main() -> None:
+    """Train, certify, write."""
     described(__doc__)
     torch.set_num_threads(1)
     frame = pd.DataFrame([row(size) for size in tqdm(SIZES)])

@@ -13,7 +13,6 @@ for the corrector).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -171,9 +170,7 @@ def _programme(normal: Normal, norm: str, structure: str) -> _Programme:
     g[:, :n] = np.eye(N, n, n0) - normal.A
     weight = np.ones(N)
     if structure == "layer":
-        largest = np.zeros(normal.layer.max(initial=-1) + 1)
-        np.maximum.at(largest, normal.layer, normal.factor)
-        weight = normal.factor / largest[normal.layer]
+        weight = normal.even
         runs += np.bincount(normal.layer).tolist()
     else:
         runs += [1] * N
@@ -192,18 +189,17 @@ def _programme(normal: Normal, norm: str, structure: str) -> _Programme:
 def _start(programme: _Programme, normal: Normal) -> np.ndarray:
     """Strictly feasible theta: t = c growth^(depth - layer), then rho, or tau and mu, doubled.
 
-    The t are equal within a layer either here or, as |W| < 1 of an implicit layer asks for, in the
-    representation as given.
-
     Raises:
         ValueError: none was found.
     """
-    inner, priced, layer = programme.inner, programme.cost > 0.0, normal.layer
-    first = programme.first[~priced] - len(programme.outer)
-    levels = (layer.max(initial=0) - layer)[first]
-    given = normal.factor[first] if len(first) == len(layer) else np.ones(len(first))
+    inner, priced = programme.inner, programme.cost > 0.0
+    each = programme.first[~priced] - len(programme.outer)
+    levels = (normal.layer.max(initial=0) - normal.layer)[each]
     theta = np.where(priced, 1.5, 1.0)
-    for shape, growth in product((np.ones(len(first)), given), 2.0 ** np.arange(0.0, 31.0)):
+    if np.triu(normal.A[:, inner]).any():  # neurons feed back: well-posed for even multipliers
+        theta[~priced] = (normal.even / programme.weight[len(programme.outer) :])[each]
+    shape = theta[~priced]
+    for growth in 2.0 ** np.arange(0.0, 31.0):
         theta[~priced] = shape * growth**levels
         D = programme.matrix(theta)[inner, inner]
         if _factor(D - COMFORT * np.diag(np.diag(D))) is not None:

@@ -199,44 +199,45 @@ def _beside(a: Enclosed, b: Enclosed) -> Enclosed:
     return Enclosed(np.hstack([a.value, b.value]), np.hstack([a.error, b.error]))
 
 
-def _solve(loop: Enclosed, right: Enclosed) -> Enclosed:
-    """(I - L)^-1 R, with its error.
+def _solve(L: Enclosed, right: Enclosed) -> Enclosed:
+    """(I - L)^-1 R with its error; L is strictly lower triangular unless neurons feed back.
 
     Raises:
         ValueError: I - L was not proved to be invertible.
     """
-    if not np.any(loop.value):
+    if not np.any(L.value):
         return right
-    if np.any(np.triu(loop.value)):
-        return _solve_feedback(loop, right)
-    eye = np.eye(len(loop.value))
-    solution = solve_triangular(eye - loop.value, right.value, lower=True, unit_diagonal=True)
+    forwards = not np.any(np.triu(L.value))
+    eye = np.eye(len(L.value))
+    if forwards:
+        solution = solve_triangular(eye - L.value, right.value, lower=True, unit_diagonal=True)
+    else:
+        solution = np.linalg.solve(eye - L.value, right.value)
     size = np.abs(solution)
-    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(loop.value)) @ size)
-    doubt += right.error + loop.error @ size
-    # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products without cancellation
-    bound = np.abs(loop.value) + loop.error
-    error = solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True)
-    return Enclosed(solution, np.abs(error) * (1.0 + 1e-9))
-
-
-def _solve_feedback(loop: Enclosed, right: Enclosed) -> Enclosed:
-    """The same for any L, by an approximate inverse X and the residual of the solution.
-
-    With D >= |I - X (I - L)| and q = |D|_inf < 1, |(I - L)^-1 r| <= (I - D)^-1 |X r|, which is at
-    most |X| |r| + q/(1 - q) max(|X| |r|) in every entry.
-    """
-    eye = np.eye(len(loop.value))
-    matrix = Enclosed(eye - loop.value, loop.error + 2.0 * UNIT * (eye + np.abs(loop.value)))
-    try:
-        inverse = exactly(np.linalg.inv(matrix.value))
-    except np.linalg.LinAlgError as error:
-        raise ValueError("LFR: neurons that feed back have no unique solution") from error
-    defect = times(inverse, matrix)
-    q = float((np.abs(eye - defect.value) + defect.error).sum(axis=1).max()) * (1.0 + 1e-9)
-    if not q < 0.5:
+    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(L.value)) @ size)
+    doubt += right.error + L.error @ size
+    error = _spread(L, np.abs(right.value - (solution - L.value @ solution)) + 2.0 * doubt)
+    if forwards:
+        # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products
+        bound = np.abs(L.value) + L.error
+        sums = np.abs(solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True))
+        error = np.minimum(error, sums * (1.0 + 1e-9))
+    if not np.isfinite(error).all():
         raise ValueError("LFR: neurons that feed back were not proved to have a unique solution")
-    solution = inverse.value @ right.value
-    residual = plus(times(matrix, exactly(solution)), Enclosed(-right.value, right.error))
-    moved = np.abs(inverse.value) @ (np.abs(residual.value) + residual.error)
-    return Enclosed(solution, (moved + 2.0 * q * moved.max(axis=0, initial=0.0)) * (1.0 + 1e-9))
+    return Enclosed(solution, error)
+
+
+def _spread(L: Enclosed, residual: np.ndarray) -> np.ndarray:
+    """|(I - L)^-1| times a residual, bounded by an approximate inverse C; inf where C is none.
+
+    (I - L)^-1 = (C (I - L))^-1 C, and |(C (I - L))^-1 - I| <= d / (1 - d), d = |I - C (I - L)|.
+    """
+    eye = np.eye(len(L.value))
+    C = np.linalg.inv(eye - L.value)
+    system = Enclosed(eye - L.value, L.error + UNIT * (eye + np.abs(L.value)))
+    product = times(exactly(C), system)
+    d = (np.abs(eye - product.value) + product.error).sum(axis=1).max() * (1.0 + 1e-9)
+    if not d < 1.0:
+        return np.full_like(residual, np.inf)
+    moved = np.abs(C) @ residual
+    return (moved + d / (1.0 - d) * moved.max(axis=0)) * (1.0 + 1e-9)

@@ -26,12 +26,13 @@ import numpy as np
 from rlopt.theory.checks import known
 from rlopt.theory.lipschitz import proof
 from rlopt.theory.lipschitz.lfr import LFR
-from rlopt.theory.lipschitz.lmi import Programme
+from rlopt.theory.lipschitz.lmi import LARGEST, Programme
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS
 
 STRUCTURES = ("neuron", "layer")
 GROUPED = ("lambda", "chain", "full")
+LARGEST_OF_CHAIN = 50  # order of cones: beyond it SCS is faster, and `_lift` makes up for it
 SPREAD = 1e3  # of the sizes of multipliers, beyond which the units are changed
 LIFT = 1e-9  # least eigenvalue of each block for a proof, relative to its multipliers
 PENALTY = 1e5  # mu of Finsler's lemma, relative to the largest lambda of a layer
@@ -284,7 +285,7 @@ class _Form:
         ]
         self.programme = Programme([basis.shape[1] for basis in self.bases])
         self.scale = unit.outputs * unit.value
-        self.norm = norm
+        self.norm, self.crossing = norm, crossing
         inputs = np.arange(n)
         if norm == "l2":
             self.values = self.programme.variables(1, cost=1.0)
@@ -331,7 +332,7 @@ class _Form:
 
     def minimise(self) -> tuple[np.ndarray, float, np.ndarray]:
         """All variables, the value, and tau and mu for the weights as given (none for l2)."""
-        v = self.programme.minimise("lipsdp")
+        v = self.programme.minimise("lipsdp", LARGEST if self.crossing else LARGEST_OF_CHAIN)
         values = v[self.values]
         if self.norm == "l2":
             return v, float(values[0]), np.zeros(0)
