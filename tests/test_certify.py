@@ -313,7 +313,7 @@ def test_names_in_a_file_cannot_write_to_the_terminal(tmp_path: Path) -> None:
         (["--net", "critic"], "offers --net policy or q, not 'critic'"),
         (["--trust-pickle"], "--trust-pickle is for --vecnormalize"),
         (["--vecnormalize", "nothing.npz"], "cannot read nothing.npz: No such file"),
-        (["--budget", "1", "--save", "no/folder/c.json"], "cannot write no/folder/c.json"),
+        (["--save", "no/folder/c.json"], "cannot write no/folder/c.json: there is no folder"),
     ],
 )  # fmt: skip
 def test_a_bad_option_gets_one_line(options: list[str], words: str, folder: Path) -> None:
@@ -389,6 +389,10 @@ def test_a_certificate_is_kept_and_verifies(folder: Path, tmp_path: Path) -> Non
     certificate = Certificate.from_json(path.read_text())
     assert certificate.upper == certified(saved("ppo", folder))["upper"]
     assert certificate.verify()
+
+
+def test_a_certificate_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:
+    assert "cannot write" in refused(saved("ppo", folder), "--budget", "0.1", "--save", tmp_path)
 
 
 def test_every_option_is_explained() -> None:

@@ -72,6 +72,23 @@ def test_ranges_far_from_zero_are_enlarged_by_what_their_text_may_hide(folder: P
     assert policy.enlarged > 1.0 + 2 * 6e-8 * 1000 / 1e-4
 
 
+@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
+def test_the_agents_of_rlopt_are_read_too(name: str, tmp_path: Path) -> None:
+    from rlopt.agents import make
+
+    agent: Any = make(name, "rlopt/AllenFishery-v0", seed=0)
+    agent.save(tmp_path / "agent.zip")
+    policy = read(tmp_path / "agent.zip")
+    x = np.abs(observations(policy.observations)).astype(np.float32)
+    wanted, _ = agent.predict(x, deterministic=True)
+    ours = policy.network(x.astype(float))
+    if policy.choices is not None:
+        assert (agent.actions[ours.argmax(axis=1)] == wanted).all()
+    else:
+        space = agent.action_space
+        np.testing.assert_allclose(np.clip(ours, space.low, space.high), wanted, atol=TOLERANCE)
+
+
 def test_value_nets_and_critics(folder: Path) -> None:
     x = observations(4)
     value = read(saved("ppo", folder), "value")
@@ -195,6 +212,10 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.zip").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme", "hello")
+    sound = plain(tmp_path / "sound.pth", 4, 8, 1).read_bytes()
+    title, weight = sound.rindex(b"sound/data/1"), sound.index(b"sound/data/0") + 100
+    for file, place in {"renamed.pth": title, "weight.pth": weight}.items():
+        (tmp_path / file).write_bytes(sound[:place] + b"\xbd" + sound[place + 1 :])
     torch.save([1, 2], tmp_path / "list.pth")
     torch.save({"0.weight": 3.0}, tmp_path / "number.pth")
     torch.save({"logits": torch.ones(2, 2)}, tmp_path / "names.pth")
@@ -207,6 +228,8 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
         "text.zip": "no weights that can be read",
         "empty.zip": "no weights that can be read",
         "other.zip": "a zip without policy.pth",
+        "renamed.pth": "truncated or damaged",
+        "weight.pth": "truncated or damaged",
         "list.pth": "no state_dict but list",
         "number.pth": "'0.weight' is float, not a tensor",
         "names.pth": "must hold numbered Linear layers .* not logits",

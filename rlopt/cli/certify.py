@@ -104,6 +104,8 @@ def certify(
         seconds = _number("--budget", budget)
         if not seconds > 0.0:
             raise ValueError(f"--budget must be > 0 seconds, got {budget}")
+        if save is not None and not save.parent.is_dir():  # said before the budget is spent
+            raise ValueError(f"cannot write {save}: there is no folder {save.parent}")
         read_policy = read(
             policy,
             net,
@@ -226,10 +228,11 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
     units = "raw observations, through the statistics and the clip of --vecnormalize"
     if found["obs_scale"] is None:
         units = "in the network's own input units: a file does not tell whether it was normalised"
+    gap = f"{100.0 * found['gap']:.0f} %" if found["gap"] >= 0.01 else "below 1 %"
     rows = [
         (
             "bracket",
-            f"{down(found['lower'])} to {up(found['upper'])}, gap {100.0 * found['gap']:.0f} %",
+            f"{down(found['lower'])} to {up(found['upper'])}, gap {gap}",
         ),
         ("attained at", _point(found["witness"])),
         ("proved by", f"{found['method']}, {PROOFS[found['rigorous']]}"),
