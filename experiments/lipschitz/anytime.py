@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from look import INK, LINE, SLOTS, panels, save
-from tables import RESULTS
+from tables import RESULTS, described
 from tqdm import tqdm
 
 from rlopt.theory.lipschitz import Network, certify, exact
@@ -39,14 +39,14 @@ def gaussian(dims: tuple[int, ...], activation: str) -> Network:
     return Network.from_weights(weights, [0.3 * rng.normal(size=h) for h in dims[1:]], activation)
 
 
-def formula(dims: tuple[int, ...]) -> Network:
+def formula(dims: tuple[int, ...], activation: str = "relu") -> Network:
     """W_k[i, j] = sin(1 + .7 i + 1.3 j + 2.1 k + .37 i j), b_k[i] = .5 cos(.3 + 1.1 i + .9 k)."""
     weights, biases = [], []
     for k, (n, h) in enumerate(itertools.pairwise(dims)):
         i, j = np.ogrid[:h, :n]
         weights.append(np.sin(1.0 + 0.7 * i + 1.3 * j + 2.1 * k + 0.37 * i * j))
         biases.append(0.5 * np.cos(0.3 + 1.1 * np.arange(h) + 0.9 * k))
-    return Network.from_weights(weights, biases)
+    return Network.from_weights(weights, biases, activation)
 
 
 TASKS = (
@@ -58,6 +58,7 @@ TASKS = (
 
 def main() -> None:
     """Run all tasks; write the figure and the table."""
+    described(__doc__)
     figure, axes = panels(1, len(TASKS), width=3.6, height=2.9)
     rows = []
     for task, axis in zip(tqdm(TASKS), axes[0], strict=True):

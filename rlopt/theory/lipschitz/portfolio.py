@@ -226,14 +226,16 @@ def _methods(race: _Race, seed: int) -> Iterator[_Method]:
         yield race.method(PROOF * everywhere, lambda: jacobian_propagation(net, region, norm))
     if norm == "l2" and _feed_forward(net):
         yield race.method(PROOF * everywhere, lambda: eclipse(net, fast=True))
+    solved = False  # LipSDP's optimum has been proved, up to its last digits
     if _one_layer(net):
         yield race.method(PROOF * here, lambda: mixing(net, norm, region))
+        solved = here > LONG and (race.last.method, race.last.rigorous) == ("mixing", "rump")
     search = _Method(-np.inf, lambda: race.search(seed))
     if here > LONG:
         yield search
-    if norm == "l2" and not net.implicit_layers:
+    if norm == "l2" and not net.implicit_layers and not solved:
         yield from _descent(race, here)
-    if _startable(net):
+    if _startable(net) and not solved:
         yield race.method(here, lambda: lipsdp(net, norm, region=region))
         if region is not None and race.last.rigorous == "none":
             yield race.method(everywhere, lambda: lipsdp(net, norm))
