@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from look import INK, LINE, SLOTS, panels, save
-from tables import RESULTS
+from tables import RESULTS, described
 from tqdm import tqdm
 
 from rlopt.theory.lipschitz import Network, certify, exact
 
 SECONDS = 20.0
-SHOWN = {"product", "eclipse-fast", "interval_jacobian", "lipsdp-neuron", "penalty"}
+FIRST = 1e-3  # seconds where the axis begins
 
 
 class Task(NamedTuple):
@@ -39,14 +39,14 @@ def gaussian(dims: tuple[int, ...], activation: str) -> Network:
     return Network.from_weights(weights, [0.3 * rng.normal(size=h) for h in dims[1:]], activation)
 
 
-def formula(dims: tuple[int, ...]) -> Network:
+def formula(dims: tuple[int, ...], activation: str = "relu") -> Network:
     """W_k[i, j] = sin(1 + .7 i + 1.3 j + 2.1 k + .37 i j), b_k[i] = .5 cos(.3 + 1.1 i + .9 k)."""
     weights, biases = [], []
     for k, (n, h) in enumerate(itertools.pairwise(dims)):
         i, j = np.ogrid[:h, :n]
         weights.append(np.sin(1.0 + 0.7 * i + 1.3 * j + 2.1 * k + 0.37 * i * j))
         biases.append(0.5 * np.cos(0.3 + 1.1 * np.arange(h) + 0.9 * k))
-    return Network.from_weights(weights, biases)
+    return Network.from_weights(weights, biases, activation)
 
 
 TASKS = (
@@ -58,6 +58,7 @@ TASKS = (
 
 def main() -> None:
     """Run all tasks; write the figure and the table."""
+    described(__doc__)
     figure, axes = panels(1, len(TASKS), width=3.6, height=2.9)
     rows = []
     for task, axis in zip(tqdm(TASKS), axes[0], strict=True):
@@ -81,22 +82,29 @@ def main() -> None:
 
 
 def draw(axis: Any, task: Task, history: Any) -> None:
-    """The bracket as steps; the methods that moved it are named."""
-    seconds = np.array([record.seconds for record in history])
+    """The bracket as steps up to the end of the budget; the first use of each method is named."""
+    seconds = [*(max(record.seconds, FIRST) for record in history), SECONDS]
     for side, color in (("upper", SLOTS[0]), ("lower", SLOTS[1])):
-        values = [getattr(record, side) for record in history]
-        axis.step(seconds[1:], values[1:], where="post", color=color, lw=1.5, label=side)
+        values = [getattr(record, side) or np.nan for record in history]
+        axis.step(seconds, [*values, values[-1]], where="post", color=color, lw=1.5)
+        axis.annotate(
+            f"{side} {values[-1]:.3f}", (SECONDS, values[-1]), color=color, ha="right", fontsize=8,
+            xytext=(0, 12 if side == "upper" else -11), textcoords="offset points",
+        )  # fmt: skip
+    named: set[str] = set()
     last = np.inf
-    for record in history[1:]:
-        if record.upper < last and record.method in SHOWN:
+    for record in history:
+        if record.upper < last and record.method not in named:
             axis.annotate(
-                record.method, (record.seconds, record.upper), fontsize=7, color=INK,
+                record.method, (max(record.seconds, FIRST), record.upper), fontsize=7, color=INK,
                 xytext=(3, 3), textcoords="offset points",
             )  # fmt: skip
+            named.add(record.method)
         last = record.upper
-    axis.set(title=task.name, xlabel="seconds", xscale="log", yscale="log")
+    axis.set(title=task.name, xlabel="seconds", xscale="log", ylim=(0.0, None))
+    axis.set_xticks([0.001, 0.01, 0.1, 1.0, 10.0], ["0.001", "0.01", "0.1", "1", "10"])
+    axis.margins(y=0.12)
     axis.grid(True, which="major", color=LINE, lw=0.6)
-    axis.legend(frameon=False, loc="upper right")
 
 
 if __name__ == "__main__":

@@ -226,14 +226,16 @@ def _methods(race: _Race, seed: int) -> Iterator[_Method]:
         yield race.method(PROOF * everywhere, lambda: jacobian_propagation(net, region, norm))
     if norm == "l2" and _feed_forward(net):
         yield race.method(PROOF * everywhere, lambda: eclipse(net, fast=True))
+    solved = False  # LipSDP's optimum has been proved, up to its last digits
     if _one_layer(net):
         yield race.method(PROOF * here, lambda: mixing(net, norm, region))
+        solved = here > LONG and (race.last.method, race.last.rigorous) == ("mixing", "rump")
     search = _Method(-np.inf, lambda: race.search(seed))
     if here > LONG:
         yield search
-    if norm == "l2" and not net.implicit_layers:
+    if norm == "l2" and not net.implicit_layers and not solved:
         yield from _descent(race, here)
-    if _startable(net):
+    if _startable(net) and not solved:
         yield race.method(here, lambda: lipsdp(net, norm, region=region))
         if region is not None and race.last.rigorous == "none":
             yield race.method(everywhere, lambda: lipsdp(net, norm))
@@ -269,10 +271,9 @@ def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
 
 
 def _feed_forward(net: Network) -> bool:
-    """Whether ECLipsE serves it: every layer reads the one before alone, slopes have one sign."""
+    """Whether ECLipsE serves it: every layer of neurons reads the one before it alone."""
     layers = [layer for layer in net.layers if layer.neurons]
-    chain = all(layer.H is None and layer.D is None for layer in layers)
-    return chain and not net.grouped and all(np.prod(x.activation.slopes) >= 0.0 for x in layers)
+    return not net.grouped and all(layer.H is None and layer.D is None for layer in layers)
 
 
 def _one_layer(net: Network) -> bool:
