@@ -30,7 +30,6 @@ from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.relax import Lines, image, lines
 
-
 DESCENTS = 20  # steps of the descent on slopes
 RATE, SHRINKING = 0.5, 0.7  # its first step, as a share of what slopes can be; and the next ones
 
@@ -149,7 +148,7 @@ def pulled(
     steps: list[Step] = []
     for k, done in reversed(list(enumerate(passed))):
         inner, line = done.layer, done.lines
-        on_z = coef @ inner.G
+        on_z = coef if inner.plain else coef @ inner.G
         positive = on_z >= 0.0
         slope = np.where(positive, line.above_slope[:, None], line.below_slope[:, None])
         if free is not None:
@@ -192,7 +191,8 @@ def improved(
             least, most = inner.activation.slopes
             change = rate * (most - least) * np.sign(step.on_z * v)
             free[k] = np.clip(free[k] - change, least, most)
-            new = (step.slope * v + step.offset) @ inner.G.T + inner.c
+            z = step.slope * v + step.offset
+            new = z if inner.plain else z @ inner.G.T + inner.c
             x = new if inner.H is None else new + x @ inner.H.T
         now, steps = pulled(passed, layer, given, free)
         fresh = now.most(box)

@@ -9,7 +9,7 @@ the norm larger. Moves count only if the norm, computed anew, has grown.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Trace(NamedTuple):
 
 
 def lower_bound(
-    net: Network, region: Region | None = None, norm: str = "l2", seed: int = 0
+    net: Network, region: Any = None, norm: str = "l2", seed: int = 0
 ) -> tuple[float, np.ndarray]:
     """The largest Jacobian norm found, and where it is.
 

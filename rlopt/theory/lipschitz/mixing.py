@@ -15,7 +15,7 @@ moves U; the unit vectors of the neurons never appear.
 from __future__ import annotations
 
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -25,7 +25,7 @@ from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.proof import interior
-from rlopt.theory.lipschitz.regions import NORMS, Region, box
+from rlopt.theory.lipschitz.regions import NORMS, box
 
 ITERATIONS = 2000
 SMALL = 1e-9  # of a multiplier relative to the mean, where the maximum cut leaves it open
@@ -45,7 +45,7 @@ class Cut(NamedTuple):
     inputs: np.ndarray
 
 
-def mixing(net: Network, norm: str = "l2", region: Region | None = None) -> Certificate:
+def mixing(net: Network, norm: str = "l2", region: Any = None) -> Certificate:
     """The bound of LipSDP for a network with one hidden layer and one output.
 
     Wide layers are its purpose: the relaxation of 17-1024-1 takes a fraction of a second.
@@ -147,7 +147,7 @@ def _multipliers(lfr: LFR, cut: Cut, norm: str) -> np.ndarray:
         return np.concatenate([interior(lfr), zeros])
     least = SMALL / max(len(out), 1)
     # where Y_w_j is 0 any small t will do, where row j of A is 0 any large one
-    squares = out**2 + least * (out @ out)
+    squares = out**2 + least**2 * (out @ out)
     t = squares / (2.0 * np.maximum(cut.neurons[:-1], least * cut.value))
     if norm == "l2":
         return cut.value * t

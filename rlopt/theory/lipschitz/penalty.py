@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh, lapack
@@ -28,7 +28,7 @@ from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.proof import interior, value
-from rlopt.theory.lipschitz.regions import Region, box
+from rlopt.theory.lipschitz.regions import box
 
 PENALTIES = (10.0, 1.0, 0.1, 0.01, 3e-4)  # mu of each stage, times the order of M
 POWERS = (8.0, 32.0, 128.0, 512.0, 2048.0)  # p of each stage
@@ -51,7 +51,7 @@ class Value(NamedTuple):
     rho: float
 
 
-def penalty(net: Network, iterations: int = 150, region: Region | None = None) -> Certificate:
+def penalty(net: Network, iterations: int = 150, region: Any = None) -> Certificate:
     """The l2 bound of LipSDP, nearly: no smaller, and below that of ECLipsE-Fast.
 
     An iteration costs a Cholesky factorisation and inverse of order n0 + N.

@@ -187,7 +187,8 @@ def interior(lfr: LFR) -> np.ndarray:
         if np.log2(growth) * lfr.layer.max(initial=0) > 1000.0:
             break  # beyond float64
         t = growth ** _levels(lfr).astype(float)
-        t[len(lfr.groups) or None :] = 0.0  # of groups only lambda
+        if lfr.groups:
+            t[len(lfr.groups) :] = 0.0  # of groups only lambda
         block = lfr.constraints(t).value[inner, inner]
         try:
             factor = cho_factor(block, lower=True)
