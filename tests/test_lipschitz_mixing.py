@@ -159,6 +159,7 @@ def test_what_mixing_refuses():
         (Network.from_weights(weights((2, 4, 4, 2)), activation="maxmin"), 2.9757125),
         (Network.from_weights(weights((3, 6, 6, 2)), activation="groupsort(3)"), 9.283211),
         (Network.implicit(0.3 * formula(4, 4, 3), formula(4, 2, 1), formula(2, 4, 2)), 3.3939716),
+        (Network.implicit([[0.9]], [[1.0]], [[1.0]]), 10.0),  # z = relu(.9 z + x)
         (Network.from_weights(gaussian((2, 64, 64, 1))), 3.4686931),
     ],
 )
