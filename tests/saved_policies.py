@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def model(name: str, task: Any = None, **settings: Any) -> Any:
     import torch
 
     library, algorithm, usual, _, given = ALGORITHMS[name]
-    kwargs = {"net_arch": [16, 12], **KWARGS.get(name, {})} | settings.pop("policy_kwargs", {})
+    kwargs = {"net_arch": [8, 6], **KWARGS.get(name, {})} | settings.pop("policy_kwargs", {})
     if isinstance(kwargs.get("activation_fn"), str):
         kwargs["activation_fn"] = getattr(torch.nn, kwargs["activation_fn"])
     if library == "sb3_contrib":
@@ -112,7 +113,7 @@ def plain(path: Path, *sizes: int, prefix: str = "", **extra: Any) -> Path:
 
     torch.manual_seed(1)
     modules: list[torch.nn.Module] = []
-    for n, m in zip(sizes, sizes[1:], strict=False):
+    for n, m in pairwise(sizes):
         modules += [torch.nn.Linear(n, m), torch.nn.Tanh()]
     state = torch.nn.Sequential(*modules[:-1]).state_dict(prefix=prefix)
     torch.save({**state, **extra}, path)

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
-import cvxpy as cp
+import cvxpy
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 from lipschitz_nets import formula, formula_net, gaussian, weights
 from scipy.linalg import block_diag
 
-from rlopt.theory.lipschitz import Certificate, Network, lmi, sdp
+from rlopt.theory.lipschitz import Certificate, Network, lmi, proof, sdp
 from rlopt.theory.lipschitz.certificate import proved
 from rlopt.theory.lipschitz.norms import product_bound
 from rlopt.theory.pep import SolverFailed
 
+cp: Any = cvxpy  # its types do not say what it exports
 TABLE = 1e-5  # relative, as the notes' values
 FULL = 2e-4  # values found with T, S and P carry the solver's noise
 SMALL, MIDDLE, WIDE = (2, 4, 1), (2, 4, 4, 2), (3, 6, 6, 2)
@@ -140,6 +142,36 @@ def test_chain_of_maxmin_is_lipsdp_in_rotated_coordinates(dims):
     assert chain.rigorous == "rump" and chain.verify()
 
 
+def test_deep_chains_are_lifted_rather_than_lost(monkeypatch):
+    # a solver's point is infeasible by more than a proof can make up for; the value is the solver's
+    dims = (2, *[4] * 12, 2)
+    net = Network.from_weights(gaussian(dims), activation="maxmin")
+    lfr = net.lfr(coupling="chain")
+    (found,) = sdp.coupled(net, "l2", "chain")
+    assert proof.prove(lfr, "l2", [found]).rho == pytest.approx(19.652386**2, rel=TABLE)
+    wrong = found * np.random.default_rng(0).uniform(0.999, 1.001, size=found.size)
+    groups = wrong.reshape(4, -1)
+    sdp._lift(lfr, "l2", groups, np.zeros(0))
+    lifted = proof.prove(lfr, "l2", [groups.ravel()])
+    assert lifted.rigorous == "rump" and lifted.rho == pytest.approx(19.652386**2, rel=0.1)
+
+
+def test_units_follow_the_multipliers(monkeypatch):
+    # every layer halves what it gets on average: multipliers differ by four a layer
+    matrices = [0.5 * np.eye(2)] * 9
+    net = Network.from_weights([*matrices, np.ones((1, 2))], activation="maxmin")
+    monkeypatch.setattr(sdp, "SPREAD", 1.0)
+    refined = [certified(net, coupling).upper for coupling in ("chain", "abs")]
+    monkeypatch.setattr(sdp, "SPREAD", np.inf)
+    plain = [certified(net, coupling).upper for coupling in ("chain", "abs")]
+    assert refined == pytest.approx(plain, rel=TABLE)
+    assert refined == pytest.approx([np.sqrt(2.0) / 512.0] * 2, rel=TABLE)
+    rows = certified(net, "chain", "linf")
+    monkeypatch.setattr(sdp, "SPREAD", 1.0)
+    assert certified(net, "chain", "linf").upper == pytest.approx(rows.upper, rel=TABLE)
+    assert certified(net, "abs", "linf").upper <= rows.upper * (1.0 + TABLE)
+
+
 def test_cliques_of_two_layers_lose_nothing(monkeypatch):
     net = Network.from_weights(gaussian((4, 4, 4, 4, 2)), activation="maxmin")
     split = certified(net, "full").upper
@@ -184,6 +216,7 @@ def test_certificates_of_groups_survive_json_and_not_tampering(coupling, activat
     made = certified(formula_net(WIDE, activation), coupling)
     read = Certificate.from_json(made.to_json())
     assert read.verify() and read.upper == made.upper
+    assert read.rho and read.lfr is not None and read.multipliers is not None
     lower = replace(read, rho=(read.rho[0] * (1.0 - 1e-4),))
     assert not lower.verify()
     halved = read.multipliers.copy()
@@ -210,7 +243,8 @@ def test_slope_restricted_neurons(dims, layer, neuron, rows, l1):
 
 def test_second_rows_in_l_inf():
     for dims, value in (((2, 4, 3, 2), 2.352195), ((3, 5, 5, 2), 5.672534)):
-        assert certified(formula_net(dims), norm="linf").rho[1] == pytest.approx(value, rel=TABLE)
+        found = certified(formula_net(dims), norm="linf").rho
+        assert found is not None and found[1] == pytest.approx(value, rel=TABLE)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_float32_weights_are_kept_exactly() -> None:
     module = nn.Linear(3, 2)
     net = from_torch(module)
     assert net.layers[0].H is not None
-    assert (net.layers[0].H == module.weight.detach().numpy()).all()
+    assert (module.weight.detach().numpy() == net.layers[0].H).all()
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -195,7 +195,7 @@ class Images(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 class Named(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
-    observation_space = gymnasium.spaces.Dict(
+    observation_space: Any = gymnasium.spaces.Dict(
         {name: gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32) for name in "ba"}
     )
     action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)

@@ -3,6 +3,7 @@
 import base64
 import pickle
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ def test_ranges_far_from_zero_are_enlarged_by_what_their_text_may_hide(folder: P
     assert policy.enlarged > 1.0 + 2 * 6e-8 * 1000 / 1e-4
 
 
+@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
+def test_the_agents_of_rlopt_are_read_too(name: str, tmp_path: Path) -> None:
+    from rlopt.agents import make
+
+    agent: Any = make(name, "rlopt/AllenFishery-v0", seed=0)
+    agent.save(tmp_path / "agent.zip")
+    policy = read(tmp_path / "agent.zip")
+    x = np.abs(observations(policy.observations)).astype(np.float32)
+    wanted, _ = agent.predict(x, deterministic=True)
+    ours = policy.network(x.astype(float))
+    if policy.choices is not None:
+        assert (agent.actions[ours.argmax(axis=1)] == wanted).all()
+    else:
+        space = agent.action_space
+        np.testing.assert_allclose(np.clip(ours, space.low, space.high), wanted, atol=TOLERANCE)
+
+
 def test_value_nets_and_critics(folder: Path) -> None:
     x = observations(4)
     value = read(saved("ppo", folder), "value")
@@ -115,7 +133,7 @@ def test_layers_count_in_numeric_order_and_networks_are_chosen_by_name(tmp_path:
     sizes = [2, *range(3, 14), 1]
     state = {
         f"fc{k}.weight": torch.tensor(rng.normal(size=(m, n)))
-        for k, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False))
+        for k, (n, m) in enumerate(pairwise(sizes))
     }
     torch.save(dict(reversed(state.items())), tmp_path / "deep.pt")
     assert read(tmp_path / "deep.pt", activation="tanh").network.outputs == 1
@@ -194,6 +212,10 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.zip").write_bytes(b"")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("readme", "hello")
+    sound = plain(tmp_path / "sound.pth", 4, 8, 1).read_bytes()
+    title, weight = sound.rindex(b"sound/data/1"), sound.index(b"sound/data/0") + 100
+    for file, place in {"renamed.pth": title, "weight.pth": weight}.items():
+        (tmp_path / file).write_bytes(sound[:place] + b"\xbd" + sound[place + 1 :])
     torch.save([1, 2], tmp_path / "list.pth")
     torch.save({"0.weight": 3.0}, tmp_path / "number.pth")
     torch.save({"logits": torch.ones(2, 2)}, tmp_path / "names.pth")
@@ -206,6 +228,8 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
         "text.zip": "no weights that can be read",
         "empty.zip": "no weights that can be read",
         "other.zip": "a zip without policy.pth",
+        "renamed.pth": "truncated or damaged",
+        "weight.pth": "truncated or damaged",
         "list.pth": "no state_dict but list",
         "number.pth": "'0.weight' is float, not a tensor",
         "names.pth": "must hold numbered Linear layers .* not logits",
@@ -218,18 +242,18 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
     ("change", "match"),
     [
         (lambda t: t.__setitem__("action_net.bias", torch.tensor([np.nan])), "bias holds nan"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 5)), "does not fit to 12 inp"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(2, 12)), "weight .2, 12. and bia"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(12)), "weight .12,. and bias .1,"),
-        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 1).expand(1, 12)), "no ordin"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 5)), "does not fit to 6 inp"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(2, 6)), "weight .2, 6. and bia"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(6)), "weight .6,. and bias .1,"),
+        (lambda t: t.__setitem__("action_net.weight", torch.ones(1, 1).expand(1, 6)), "no ordin"),
         (lambda t: t.__setitem__("action_net.bias", torch.ones(1) * 1j), "no ordinary tensor"),
         (lambda t: t.pop("mlp_extractor.policy_net.2.weight"), "policy_net.2.weight is missing"),
         (lambda t: t.pop("action_net.weight") is t.pop("action_net.bias"), "of no policy that is"),
-        (lambda t: t.__setitem__("mlp_extractor.policy_net.3.weight", torch.ones(12, 12)), "net.3"),
+        (lambda t: t.__setitem__("mlp_extractor.policy_net.3.weight", torch.ones(6, 6)), "net.3"),
         (lambda t: t.__setitem__("lstm_actor.weight_hh_l0", torch.ones(4, 4)), "^.*recurrent"),
-        (lambda t: t.__setitem__("features_extractor.cnn.0.weight", torch.ones(1, 1, 1, 1)), "conv"),
+        (lambda t: t.__setitem__("features_extractor.cnn.0.weight", torch.ones(1, 1, 1)), "conv"),
         (lambda t: t.__setitem__("features_extractor.0.weight", torch.ones(3, 3)), "features extr"),
-        (lambda t: t.__setitem__("mlp_extractor.policy_net.1.running_mean", torch.ones(3)), "batch"),
+        (lambda t: t.__setitem__("mlp_extractor.policy_net.1.running_mean", torch.ones(3)), "bat"),
     ],
 )  # fmt: skip
 def test_weights_that_are_refused(change: Any, match: str, folder: Path) -> None:
@@ -274,6 +298,17 @@ DISCRETE = "<class 'gymnasium.spaces.discrete.Discrete'>"
 def test_settings_that_are_refused(change: Any, match: str, folder: Path) -> None:
     with pytest.raises(WeightsError, match=match):
         read(with_data(saved("td3", folder), change))
+
+
+def test_a_network_without_its_head_is_refused(folder: Path) -> None:
+    def behead(tensors: dict[str, Any]) -> None:
+        for key in [key for key in tensors if key.startswith(("actor.mu.", "value_net."))]:
+            del tensors[key]
+
+    with pytest.raises(WeightsError, match=r"actor\.mu is missing"):
+        read(with_weights(saved("sac", folder), behead))
+    with pytest.raises(WeightsError, match="value_net is missing"):
+        read(with_weights(saved("ppo", folder), behead), "value")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"[1]", b"[" * 100_000, b'{"a": '])

@@ -6,59 +6,92 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlopt.agents.weights import Policy, Statistics
+from rlopt.agents.weights import Policy, Statistics, WeightsError
 from rlopt.cli.say import down, up
 from rlopt.theory.lipschitz import portfolio
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.portfolio import Certified
 from rlopt.theory.lipschitz.regions import Region
 
+LARGEST = 1e100  # of a product of norms; beyond it squares overflow
 
-def bracket(
-    policy: Policy,
-    statistics: Statistics | None,
-    region: Region | None,
-    norm: str,
-    budget: float,
-) -> dict[str, Any]:
-    """What --json prints, and the certificate."""
-    began = perf_counter()
-    net, effective = policy.network, region
+
+class Question(NamedTuple):
+    """What is to be bracketed.
+
+    Attributes:
+        policy: as it was read.
+        net: the same on raw observations, if there are statistics.
+        asked: the box that was asked for, None for all observations.
+        region: what the clip of the statistics leaves of it; a constant here holds there.
+        scale: 1/sqrt(var + epsilon), (n,); None without statistics.
+    """
+
+    policy: Policy
+    net: Network
+    asked: Region | None
+    region: Region | None
+    scale: np.ndarray | None
+
+
+def folded(policy: Policy, statistics: Statistics | None, asked: Region | None) -> Question:
+    """Put statistics into the network, and take coordinates that never move out of it.
+
+    Raises:
+        WeightsError: statistics of another size, or weights whose products overflow.
+    """
+    net, region, scale = policy.network, asked, None
     if statistics is not None:
         net = statistics.fold(net, policy.observations)
-        effective = statistics.clipped(region, net.inputs)
-    net = _fixed(net, effective)
+        region, scale = statistics.clipped(asked, net.inputs), statistics.scale
+    size = 1.0
+    for layer in net.layers:
+        steepest = float(np.abs(layer.W).sum(axis=1).max(initial=0.0))
+        past = 0.0 if layer.H is None else float(np.abs(layer.H).sum(axis=1).max())
+        size *= max(steepest, 1.0) if layer.H is None else max(steepest + past, 1.0)
+    if not size < LARGEST:
+        raise WeightsError("the weights are too large: products of their norms overflow")
+    return Question(policy, _fixed(net, region), asked, region, scale)
+
+
+def bracket(question: Question, norm: str, budget: float) -> tuple[dict[str, Any], str]:
+    """What --json prints, and the certificate as text.
+
+    Args:
+        question: see `folded`.
+        norm: "l2" or "linf".
+        budget: seconds; margins of discrete actions take half of it.
+    """
+    began = perf_counter()
+    policy, net, asked, region, scale = question
     with _progress(budget) as said:
         share = budget if policy.choices is None else 0.5 * budget
-        found = _certified(net, effective, norm, share, said)
+        found = _certified(net, region, norm, share, said)
         margins = None
         if policy.choices is not None:
             until = began + budget
-            margins = _margins(net, effective, norm, found.upper, until, policy.choices)
-    if not np.isfinite(found.upper):
-        raise ValueError("no finite bound was found: the weights are too large")
+            margins = _margins(net, region, norm, found.upper, until, policy.choices)
     # text rounds action bounds, which were read too far apart by this factor at most
-    lower = found.lower / policy.enlarged**2 if policy.enlarged > 1.0 else found.lower
+    lower = found.lower / policy.enlarged * (1.0 - 2.0**-50)
     widths = [layer.neurons for layer in net.layers if layer.neurons]
     result: dict[str, Any] = {
         "upper": found.upper,
         "lower": lower,
         "gap": (found.upper - lower) / found.upper if found.upper else 0.0,
         "norm": norm,
-        "region": None if region is None else [side.tolist() for side in region],
+        "region": None if asked is None else [side.tolist() for side in asked],
         "method": found.certificate.method,
         "rigorous": found.certificate.rigorous,
         "seconds": perf_counter() - began,
-        "obs_scale": None if statistics is None else statistics.scale.tolist(),
+        "obs_scale": None if scale is None else scale.tolist(),
         "witness": found.witness.tolist(),
         "layers": [net.inputs, *widths, net.outputs],
-        "certificate": found.certificate.to_json(),
     }
-    return result if margins is None else result | {"margin": margins}
+    return result if margins is None else result | {"margin": margins}, found.certificate.to_json()
 
 
 def _fixed(net: Network, region: Region | None) -> Network:

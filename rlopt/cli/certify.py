@@ -95,7 +95,7 @@ def certify(
     Exit code 1: the bound is above --max. 2: a file or option cannot be used.
     """
     from rlopt.agents.weights import read, read_statistics
-    from rlopt.cli.bracket import bracket
+    from rlopt.cli.bracket import bracket, folded
 
     try:
         if norm not in NORMS:
@@ -104,6 +104,8 @@ def certify(
         seconds = _number("--budget", budget)
         if not seconds > 0.0:
             raise ValueError(f"--budget must be > 0 seconds, got {budget}")
+        if save is not None and not save.parent.is_dir():  # said before the budget is spent
+            raise ValueError(f"cannot write {save}: there is no folder {save.parent}")
         read_policy = read(
             policy,
             net,
@@ -117,12 +119,12 @@ def certify(
         elif trust_pickle:
             raise ValueError("--trust-pickle is for --vecnormalize")
         region = None if box is None else _box(box, read_policy.network.inputs)
-        found = bracket(read_policy, statistics, region, norm, seconds)
-        if save is not None:
-            _write(save, found["certificate"])
-    except (ValueError, OSError) as error:
+        question = folded(read_policy, statistics, region)
+    except ValueError as error:
         fail(_one_line(str(error)), REFUSED)
-    del found["certificate"]
+    found, certificate = bracket(question, norm, seconds)
+    if save is not None:
+        _write(save, certificate)
     if as_json:
         typer.echo(json.dumps(found))
     else:
@@ -180,7 +182,7 @@ def _write(path: Path, text: str) -> None:
     try:
         write_text(path, text)
     except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from error
+        fail(f"cannot write {path}: {error.strerror or error}", REFUSED)
 
 
 # --- what people read ---
@@ -226,10 +228,11 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
     units = "raw observations, through the statistics and the clip of --vecnormalize"
     if found["obs_scale"] is None:
         units = "in the network's own input units: a file does not tell whether it was normalised"
+    gap = f"{100.0 * found['gap']:.0f} %" if found["gap"] >= 0.01 else "below 1 %"
     rows = [
         (
             "bracket",
-            f"{down(found['lower'])} to {up(found['upper'])}, gap {100.0 * found['gap']:.0f} %",
+            f"{down(found['lower'])} to {up(found['upper'])}, gap {gap}",
         ),
         ("attained at", _point(found["witness"])),
         ("proved by", f"{found['method']}, {PROOFS[found['rigorous']]}"),

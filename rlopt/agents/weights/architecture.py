@@ -249,8 +249,8 @@ class _Reader:
                 odd = min(unknown) if unknown else f"{part}.{numbers[-1]}.weight"
                 raise WeightsError(f"only Linear layers with activations are supported, not {odd}")
             linears += [self._linear(name) for name in names]
-        if not linears:
-            raise WeightsError(f"there is no network {' or '.join(parts)}")
+        if not self._has(f"{parts[-1]}."):
+            raise WeightsError(f"{parts[-1]} is missing")
         return self._alternating(linears, usual)
 
     def _alternating(self, linears: list[Affine], usual: str) -> list[Step]:

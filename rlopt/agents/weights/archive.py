@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import warnings
 import zipfile
 import zlib
@@ -15,7 +16,11 @@ from typing import Any
 import numpy as np
 
 # what zipfile raises for archives that are damaged, encrypted or packed in ways unknown to it
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, KeyError)
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, KeyError,
+    ValueError,
+)  # fmt: skip
+MEMBERS = ("agent.json", "policy.pth", "data")
 
 
 class WeightsError(ValueError):
@@ -71,29 +76,35 @@ def opened(path: str | Path) -> Saved:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        if content.startswith(b"PK"):
-            raise WeightsError(f"{path} is a truncated or damaged zip")
+    if not content.startswith(b"PK"):  # torch's format before it was a zip, or anything
         return Saved(_tensors(content, path), None)
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = archive.namelist()
-            if "agent.json" in names:
-                raise WeightsError(f"{path} holds {_agent(archive)}, which has no network")
-            if "policy.pth" in names:
-                weights = archive.read("policy.pth")
-                return Saved(_tensors(weights, path), _settings(archive.read("data"), path))
+        members = _members(content)
     except DAMAGED as error:
         raise WeightsError(f"{path} is a truncated or damaged zip") from error
-    if any(name.endswith("data.pkl") for name in names):
+    if "agent.json" in members:
+        raise WeightsError(f"{path} holds {_agent(members['agent.json'])}, which has no network")
+    if "policy.pth" in members:
+        settings = _settings(members.get("data", b""), path)
+        return Saved(_tensors(members["policy.pth"], path), settings)
+    if any(name.endswith("data.pkl") for name in members):
         return Saved(_tensors(content, path), None)
     raise WeightsError(f"{path} is a zip without policy.pth: no policy of Stable-Baselines3")
 
 
-def _agent(archive: zipfile.ZipFile) -> str:
+def _members(content: bytes) -> dict[str, bytes]:
+    """Names in a zip, and what is needed of their contents; checksums are compared."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        names = archive.namelist()
+        if not set(names) & set(MEMBERS) and archive.testzip() is not None:
+            raise zipfile.BadZipFile("a checksum differs")
+        return {name: archive.read(name) if name in MEMBERS else b"" for name in names}
+
+
+def _agent(content: bytes) -> str:
     """The name of an agent that rlopt saved as JSON."""
     try:
-        name = json.loads(archive.read("agent.json"))["agent"]
+        name = json.loads(content)["agent"]
     except (ValueError, TypeError, KeyError, RecursionError):
         name = None
     return f"the agent {name!r}" if isinstance(name, str) else "an agent"

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rlopt.agents.weights.archive import WeightsError
+from rlopt.agents.weights.archive import DAMAGED, WeightsError
 from rlopt.theory.checks import finite_array
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import Region
@@ -132,7 +131,7 @@ def _numbers(content: bytes, trust_pickle: bool) -> Mapping[str, Any]:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in KEYS if key in arrays}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        except DAMAGED as error:
             raise WeightsError("it is a damaged .npz, or holds pickled objects") from error
     if content.lstrip()[:1] == b"{":
         try:

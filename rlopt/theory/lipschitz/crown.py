@@ -30,6 +30,9 @@ from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.relax import Lines, image, lines
 
+DESCENTS = 20  # steps of the descent on slopes
+RATE, SHRINKING = 0.5, 0.7  # its first step, as a share of what slopes can be; and the next ones
+
 
 class Linear(NamedTuple):
     """Functions coef x + const of the input, coef (B, r, n0), const (B, r)."""
@@ -68,15 +71,20 @@ class Passed(NamedTuple):
 
 
 def bounded(
-    net: Network, box: Interval, decided: np.ndarray | None = None, relaxed: bool = True
+    net: Network,
+    box: Interval,
+    limits: Interval | None = None,
+    relaxed: bool = True,
+    descents: int = DESCENTS,
 ) -> list[Passed]:
     """Bounds for the layers up to the first that is implicit or overflows.
 
     Args:
         net: of single neurons, `Network.scalar`.
         box: inputs, (B, n0) each.
-        decided: (B, N) signs of pre-activations to which the inputs are restricted, 0 for none.
+        limits: pre-activations to which the inputs are restricted, or known to be, (B, N) each.
         relaxed: False for interval bounds alone; `Passed.above` is of no use then.
+        descents: steps by which slopes through kinks are improved for each bound.
     """
     passed: list[Passed] = []
     state, start = box, 0
@@ -90,12 +98,11 @@ def bounded(
             rows = len(box[0]), 2 * layer.neurons
             above = Linear(np.zeros((*rows, net.inputs)), np.zeros(rows))
             if relaxed and layer.neurons:
-                above = pulled(passed, layer, magnitude(state))
+                above = improved(passed, layer, magnitude(state), box, descents)
                 most = above.most(box)
                 v = common(v, (-most[:, layer.neurons :], most[:, : layer.neurons]))
-            if decided is not None:
-                sign = decided[:, here]
-                v = common(v, (np.where(sign > 0, 0.0, -np.inf), np.where(sign < 0, 0.0, np.inf)))
+            if limits is not None:
+                v = common(v, (limits[0][:, here], limits[1][:, here]))
             if not np.isfinite(v).all():
                 break
             # an empty interval says that no input is left; then any line will do
@@ -112,33 +119,91 @@ def bounded(
     return passed
 
 
-def pulled(passed: list[Passed], layer: Layer, given: np.ndarray) -> Linear:
+class Step(NamedTuple):
+    """How a layer was passed backwards, (B, r, h) each: phi(v) was taken as slope v + offset."""
+
+    on_z: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+
+
+def pulled(
+    passed: list[Passed], layer: Layer, given: np.ndarray, free: list[np.ndarray] | None = None
+) -> tuple[Linear, list[Step]]:
     """Upper linear bounds of W x + b, then of its negative, as functions of the network's input.
 
     Args:
         passed: the layers before.
         layer: whose pre-activations are wanted.
         given: bound on |x|, (B, n).
+        free: for each layer before the slopes through the kink, (B, r, h); None for `Lines`.
+
+    Returns:
+        The bounds, and how the layers before were passed, the first layer first.
     """
     batch, rows = len(given), 2 * layer.neurons
     coef = np.broadcast_to(np.vstack([layer.W, -layer.W]), (batch, rows, layer.inputs))
     const = np.broadcast_to(np.concatenate([layer.b, -layer.b]), (batch, rows))
     size = _against(coef, given) + np.abs(const)
-    for step in reversed(passed):
-        inner, line = step.layer, step.lines
-        on_z = coef @ inner.G
+    steps: list[Step] = []
+    for k, done in reversed(list(enumerate(passed))):
+        inner, line = done.layer, done.lines
+        on_z = coef if inner.plain else coef @ inner.G
         positive = on_z >= 0.0
-        on_v = on_z * np.where(positive, line.above_slope[:, None], line.below_slope[:, None])
-        offset = on_z * np.where(positive, line.above_offset[:, None], line.below_offset[:, None])
-        const = const + coef @ inner.c + offset.sum(axis=-1) + on_v @ inner.b
-        state = np.abs(inner.c) + step.taken @ np.abs(inner.G.T)
+        slope = np.where(positive, line.above_slope[:, None], line.below_slope[:, None])
+        if free is not None:
+            slope = np.where(line.free[:, None] & (positive == line.above_free), free[k], slope)
+        offset = np.where(positive, line.above_offset[:, None], line.below_offset[:, None])
+        steps.append(Step(on_z, slope, offset))
+        on_v, shift = on_z * slope, on_z * offset
+        const = const + coef @ inner.c + shift.sum(axis=-1) + on_v @ inner.b
+        state = np.abs(inner.c) + done.taken @ np.abs(inner.G.T)
         if inner.H is not None:
-            state = state + step.given @ np.abs(inner.H.T)
-        size = size + _against(coef, state) + np.abs(offset).sum(axis=-1)
-        size = size + _against(on_v, step.given @ np.abs(inner.W.T) + np.abs(inner.b))
+            state = state + done.given @ np.abs(inner.H.T)
+        size = size + _against(coef, state) + np.abs(shift).sum(axis=-1)
+        size = size + _against(on_v, done.given @ np.abs(inner.W.T) + np.abs(inner.b))
         new = on_v @ inner.W
         coef = new if inner.H is None else new + coef @ inner.H
-    return Linear(coef, const + doubt([*(step.layer for step in passed), layer]) * size)
+    error = doubt([*(done.layer for done in passed), layer]) * size
+    return Linear(coef, const + error), steps[::-1]
+
+
+def improved(
+    passed: list[Passed], layer: Layer, given: np.ndarray, box: Interval, descents: int
+) -> Linear:
+    """As `pulled`, with slopes through kinks chosen for each bound by descent (alpha-CROWN).
+
+    The derivative of a bound by such a slope is the coefficient of phi(v) times the value that v
+    has, in the relaxed network, at the corner where the bound is attained; only signs are used,
+    with shrinking steps. Every iterate is a bound; the best one is kept.
+    """
+    best, steps = pulled(passed, layer, given)
+    if not any(done.lines.free.any() for done in passed):
+        return best
+    value = best.most(box)
+    now, free = best, [step.slope for step in steps]
+    rate = RATE
+    for _ in range(descents):
+        x = np.where(now.coef > 0.0, box[1][:, None], box[0][:, None])
+        for k, (done, step) in enumerate(zip(passed, steps, strict=True)):
+            inner = done.layer
+            v = x @ inner.W.T + inner.b
+            least, most = inner.activation.slopes
+            change = rate * (most - least) * np.sign(step.on_z * v)
+            free[k] = np.clip(free[k] - change, least, most)
+            z = step.slope * v + step.offset
+            new = z if inner.plain else z @ inner.G.T + inner.c
+            x = new if inner.H is None else new + x @ inner.H.T
+        now, steps = pulled(passed, layer, given, free)
+        fresh = now.most(box)
+        better = fresh < value
+        value = np.where(better, fresh, value)
+        best = Linear(
+            np.where(better[..., None], now.coef, best.coef),
+            np.where(better, now.const, best.const),
+        )
+        rate *= SHRINKING
+    return best
 
 
 def doubt(layers: list[Layer]) -> float:

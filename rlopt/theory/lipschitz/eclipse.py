@@ -32,7 +32,6 @@ from rlopt.theory.lipschitz.lmi import Programme
 from rlopt.theory.lipschitz.network import Network
 
 SHARES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)  # of the closed form, so that X is not singular
-MARGIN = 1e-7  # relative, of all multipliers, so that M is not singular
 NARROW = 1e-6  # slope intervals are widened to this, relative; linear neurons have no best Lambda
 LEAST = 1e-26  # of squared norms; a layer below it is constant
 
@@ -57,9 +56,7 @@ def eclipse(net: Network, fast: bool = False) -> Certificate:
     lfr = net.lfr()
     multipliers = _multipliers(_chain(lfr), fast)
     method = "eclipse-fast" if fast else "eclipse"
-    # the point of the recursion is singular: see `proof._Nearby`
-    candidates = [[multipliers * (1.0 + MARGIN)]]
-    return proved(net, lfr, candidates, "l2", method, None, began)
+    return proved(net, lfr, [[multipliers]], "l2", method, None, began)
 
 
 class _Layer(NamedTuple):
@@ -124,8 +121,7 @@ def _behind(W: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """R with R R^T = W X^-1 W^T, X = factor factor^T, and no more columns than rows."""
     root = solve_triangular(factor, W.T, lower=True).T
     if root.shape[1] > len(root):
-        upper: np.ndarray = np.linalg.qr(root.T, mode="r")
-        root = upper.T
+        root = np.linalg.qr(root.T)[1].T
     return root
 
 

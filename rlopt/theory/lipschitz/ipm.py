@@ -72,7 +72,7 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     if norm != "l2" and lfr.outputs == 1 and not len(normal.kept):
         found, X, values = _closed(normal.Y[0])
     else:
-        start = _start(programme, normal.layer)
+        start = _start(programme, normal)
         if gap is None:
             gap = FINE if len(programme.C) <= SWITCH else COARSE
         found, X, values = _iterate(programme, start, gap)
@@ -170,9 +170,7 @@ def _programme(normal: Normal, norm: str, structure: str) -> _Programme:
     g[:, :n] = np.eye(N, n, n0) - normal.A
     weight = np.ones(N)
     if structure == "layer":
-        largest = np.zeros(normal.layer.max(initial=-1) + 1)
-        np.maximum.at(largest, normal.layer, normal.factor)
-        weight = normal.factor / largest[normal.layer]
+        weight = normal.even
         runs += np.bincount(normal.layer).tolist()
     else:
         runs += [1] * N
@@ -188,17 +186,21 @@ def _programme(normal: Normal, norm: str, structure: str) -> _Programme:
     )
 
 
-def _start(programme: _Programme, layer: np.ndarray) -> np.ndarray:
+def _start(programme: _Programme, normal: Normal) -> np.ndarray:
     """Strictly feasible theta: t = c growth^(depth - layer), then rho, or tau and mu, doubled.
 
     Raises:
         ValueError: none was found.
     """
     inner, priced = programme.inner, programme.cost > 0.0
-    levels = (layer.max(initial=0) - layer)[programme.first[~priced] - len(programme.outer)]
+    each = programme.first[~priced] - len(programme.outer)
+    levels = (normal.layer.max(initial=0) - normal.layer)[each]
     theta = np.where(priced, 1.5, 1.0)
+    if np.triu(normal.A[:, inner]).any():  # neurons feed back: well-posed for even multipliers
+        theta[~priced] = (normal.even / programme.weight[len(programme.outer) :])[each]
+    shape = theta[~priced]
     for growth in 2.0 ** np.arange(0.0, 31.0):
-        theta[~priced] = growth**levels
+        theta[~priced] = shape * growth**levels
         D = programme.matrix(theta)[inner, inner]
         if _factor(D - COMFORT * np.diag(np.diag(D))) is not None:
             break

@@ -51,7 +51,8 @@ def interval_jacobian(
     refuse_implicit("interval_jacobian", net)
     region = None if region is None else box(net.inputs, region)
     alpha, beta = slopes_or_limits(net, region, relaxed)
-    J = entries(net.scalar, (alpha[None], beta[None]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        J = entries(net.scalar, (alpha[None], beta[None]))
     largest = magnitude((J[0][0], J[1][0]))
     return Certificate(
         upper=norm_of_sizes(largest, norm),

@@ -117,14 +117,17 @@ class LFR:
         """The same network with w = alpha v + (beta - alpha) z for the chosen neurons.
 
         The new neurons z have slopes [0, 1] and come after the others; where beta = alpha there is
-        none. A multiplier t of such a neuron becomes t (beta - alpha)^2. Neurons must be ordered so
-        that the chosen ones feed each other only forwards, unless alpha is 0 for all of them.
+        none. A multiplier t of such a neuron becomes t (beta - alpha)^2.
 
         Args:
             chosen: (N,) booleans.
 
         Returns:
             The new representation and the indices of its neurons in the old one.
+
+        Raises:
+            ValueError: chosen neurons feed each other so that v = A [x; alpha v] may have no
+                unique solution.
         """
         n0, alpha, width = self.inputs, self.alpha[chosen], (self.beta - self.alpha)[chosen]
         stay, moved = np.flatnonzero(~chosen), np.flatnonzero(chosen)
@@ -196,22 +199,45 @@ def _beside(a: Enclosed, b: Enclosed) -> Enclosed:
     return Enclosed(np.hstack([a.value, b.value]), np.hstack([a.error, b.error]))
 
 
-def _solve(strict: Enclosed, right: Enclosed) -> Enclosed:
-    """(I - L)^-1 R for a strictly lower triangular L, with the error of substitution.
+def _solve(L: Enclosed, right: Enclosed) -> Enclosed:
+    """(I - L)^-1 R with its error; L is strictly lower triangular unless neurons feed back.
 
     Raises:
-        ValueError: L is not strictly lower triangular.
+        ValueError: I - L was not proved to be invertible.
     """
-    if not np.any(strict.value):
+    if not np.any(L.value):
         return right
-    if np.any(np.triu(strict.value)):
-        raise ValueError("LFR: neurons that feed back can only be shifted where alpha is 0")
-    eye = np.eye(len(strict.value))
-    solution = solve_triangular(eye - strict.value, right.value, lower=True, unit_diagonal=True)
+    forwards = not np.any(np.triu(L.value))
+    eye = np.eye(len(L.value))
+    if forwards:
+        solution = solve_triangular(eye - L.value, right.value, lower=True, unit_diagonal=True)
+    else:
+        solution = np.linalg.solve(eye - L.value, right.value)
     size = np.abs(solution)
-    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(strict.value)) @ size)
-    doubt += right.error + strict.error @ size
-    # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products without cancellation
-    bound = np.abs(strict.value) + strict.error
-    error = solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True)
-    return Enclosed(solution, np.abs(error) * (1.0 + 1e-9))
+    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(L.value)) @ size)
+    doubt += right.error + L.error @ size
+    error = _spread(L, np.abs(right.value - (solution - L.value @ solution)) + 2.0 * doubt)
+    if forwards:
+        # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products
+        bound = np.abs(L.value) + L.error
+        sums = np.abs(solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True))
+        error = np.minimum(error, sums * (1.0 + 1e-9))
+    if not np.isfinite(error).all():
+        raise ValueError("LFR: neurons that feed back were not proved to have a unique solution")
+    return Enclosed(solution, error)
+
+
+def _spread(L: Enclosed, residual: np.ndarray) -> np.ndarray:
+    """|(I - L)^-1| times a residual, bounded by an approximate inverse C; inf where C is none.
+
+    (I - L)^-1 = (C (I - L))^-1 C, and |(C (I - L))^-1 - I| <= d / (1 - d), d = |I - C (I - L)|.
+    """
+    eye = np.eye(len(L.value))
+    C = np.linalg.inv(eye - L.value)
+    system = Enclosed(eye - L.value, L.error + UNIT * (eye + np.abs(L.value)))
+    product = times(exactly(C), system)
+    d = (np.abs(eye - product.value) + product.error).sum(axis=1).max() * (1.0 + 1e-9)
+    if not d < 1.0:
+        return np.full_like(residual, np.inf)
+    moved = np.abs(C) @ residual
+    return (moved + d / (1.0 - d) * moved.max(axis=0)) * (1.0 + 1e-9)

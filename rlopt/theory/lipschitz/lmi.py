@@ -54,8 +54,8 @@ class Programme:
         flat = places[rows] * self.orders[cone] + places[columns]
         self._entries[cone].append((flat, matrix[rows, columns], variable))
 
-    def minimise(self, owner: str) -> np.ndarray:
-        """The solver's v; Clarabel's, or SCS's where a cone is larger than `LARGEST`.
+    def minimise(self, owner: str, largest: int = LARGEST) -> np.ndarray:
+        """The solver's v; Clarabel's, or SCS's where a cone is larger than `largest`.
 
         Raises:
             SolverFailed: (an ArithmeticError) the solver gave no point to go on with.
@@ -72,7 +72,7 @@ class Programme:
             limits.append((matrix + matrix.T) / 2.0 >> 0)
         problem = cp.Problem(cp.Minimize(np.array(self._costs) @ v), limits)
         order = max(self.orders)
-        solver = cp.CLARABEL if order <= LARGEST else cp.SCS
+        solver = cp.CLARABEL if order <= largest else cp.SCS
         try:
             with warnings.catch_warnings():
                 # an inaccurate point is repaired like any other

@@ -41,7 +41,8 @@ def spectral_norms(A: np.ndarray) -> np.ndarray:
     if A.shape[1] > A.shape[2]:
         A = A.swapaxes(1, 2)
     m, n = A.shape[1:]
-    scale = np.maximum(np.abs(A).max(axis=(1, 2), initial=0.0), np.finfo(float).tiny)
+    # a power of two divides without rounding
+    scale = np.ldexp(0.5, np.frexp(np.abs(A).max(axis=(1, 2), initial=0.0))[1])
     A = A / scale[:, None, None]
     Q = np.linalg.eigh(A @ A.swapaxes(1, 2))[1]
     turned = Q.swapaxes(1, 2) @ A

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import block_diag
+from scipy.linalg import block_diag, solve_triangular
 
 from rlopt.theory.lipschitz.lfr import LFR
 
@@ -48,7 +48,7 @@ class Normal(NamedTuple):
         right = np.hstack([A[:, :n0], (A[:, n0:] * width)[:, kept]])
         V = right
         if lfr.alpha.any():
-            V = np.linalg.solve(np.eye(lfr.neurons) - A[:, n0:] * lfr.alpha, right)
+            V = _solve(A[:, n0:] * lfr.alpha, right)
         W = lfr.alpha[:, None] * V
         W[kept, n0 + np.arange(len(kept))] += width[kept]
         back = np.vstack([np.eye(n0, V.shape[1]), W])
@@ -74,6 +74,13 @@ class Normal(NamedTuple):
             back = block_diag(back, np.eye(lfr.outputs))
         return cls(V, out, ranks, kept, lfr.neurons, factor, size, back)
 
+    @property
+    def even(self) -> np.ndarray:
+        """t here of multipliers that are the same all over a layer there, at most 1, (N',)."""
+        largest = np.zeros(self.layer.max(initial=-1) + 1)
+        np.maximum.at(largest, self.layer, self.factor)
+        return self.factor / largest[self.layer]
+
     def multipliers(self, outer: np.ndarray, t: np.ndarray) -> np.ndarray:
         """As `proof.prove` takes them, from tau and mu (nothing for l2) and t of this form."""
         there = np.zeros(self.neurons)
@@ -83,6 +90,14 @@ class Normal(NamedTuple):
     def moments(self, X: np.ndarray) -> np.ndarray:
         """The dual matrix of the representation as given."""
         return self.back @ X @ self.back.T
+
+
+def _solve(L: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(I - L)^-1 R; without fill where no neuron feeds back."""
+    system = np.eye(len(L)) - L
+    if np.triu(L).any():
+        return np.linalg.solve(system, right)
+    return solve_triangular(system, right, lower=True, unit_diagonal=True)
 
 
 def _row_space(matrix: np.ndarray) -> np.ndarray:

@@ -26,13 +26,17 @@ from rlopt.theory.lipschitz.lower import lower_bound
 from rlopt.theory.lipschitz.mixing import mixing
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.norms import product_bound
+from rlopt.theory.lipschitz.penalty import penalty
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
 from rlopt.theory.lipschitz.slopes import slopes
 
 CLOSED = 1e-6  # relative gap at which nothing is left to do
-NEURONS, SECONDS = 800, 60.0  # the size that LipSDP solves in this time; it grows with the cube
-PROOF = 0.05  # of that time, which one Cholesky proof or a relaxation takes
+NEURONS, SECONDS = 800, 30.0  # the size that LipSDP solves in this time; it grows with the cube
+PROOF = 0.05  # share of that time for one Cholesky proof, or for a relaxation
+ITERATION = 0.002  # share of it for one iteration of first-order descent
+LONG = 1.0  # seconds that a search for a lower bound takes; LipSDP comes after it if it takes more
+BRIEFLY, AT_LENGTH = 20, 150  # iterations of descent before LipSDP, and instead of it
 COUPLED, COUPLED_COST = 160, 100.0  # neurons for which cvxpy is tried, and how much longer it takes
 FIRST, FINEST = 8, 2**15  # cells of branch and bound at first and at most
 
@@ -122,12 +126,11 @@ def certify(
     budget = positive("certify", "budget_seconds", budget_seconds)
     seed = whole("certify", "seed", seed, 0)
     race = _Race(net, None if region is None else box(net.inputs, region), norm, budget, callback)
-    race.witnessed(*lower_bound(net, race.region, norm, seed))
-    for method in _methods(race):
+    for method in _methods(race, seed):
         if race.closed:
             break
         if method.seconds <= race.left:
-            race.enter(method.run())
+            method.run()
     return race.result()
 
 
@@ -167,8 +170,11 @@ class _Race:
     def closed(self) -> bool:
         return _gap(self.upper, self.lower) < CLOSED
 
-    def enter(self, found: Certificate) -> None:
-        """An upper bound."""
+    def method(self, seconds: float, bound: Callable[[], Certificate]) -> _Method:
+        """Computing an upper bound."""
+        return _Method(seconds, lambda: self._enter(bound()))
+
+    def _enter(self, found: Certificate) -> None:
         self.last = found
         if found.rigorous == "none":
             if self.unverified is None or found.upper < self.unverified.upper:
@@ -177,10 +183,9 @@ class _Race:
             self.best = found
         self._record(found.method, found.rigorous)
 
-    def witnessed(self, value: float, witness: np.ndarray) -> None:
+    def search(self, seed: int) -> None:
         """A lower bound."""
-        if value >= self.lower:
-            self.lower, self.witness = value, witness
+        self.lower, self.witness = lower_bound(self.net, self.region, self.norm, seed)
         self._record("lower_bound", "attained")
 
     def _record(self, method: str, rigorous: str) -> None:
@@ -198,40 +203,62 @@ class _Race:
 
 
 class _Method(NamedTuple):
-    """An upper bound that could be computed next.
+    """What could be done next.
 
     Attributes:
-        seconds: how long it is expected to take.
-        run: computes it.
+        seconds: how long it is expected to take; -inf for what is done in any case.
+        run: does it.
     """
 
     seconds: float
-    run: Callable[[], Certificate]
+    run: Callable[[], None]
 
 
-def _methods(race: _Race) -> Iterator[_Method]:
+def _methods(race: _Race, seed: int) -> Iterator[_Method]:
     """What serves the network, from the cheapest to the dearest; lazily, as the race goes on."""
     net, norm, region = race.net, race.norm, race.region
-    hardest = _cubic(net, norm, net.scalar.neurons)
+    everywhere = here = _cubic(net, norm, net.scalar.neurons)
+    if region is not None:
+        alpha, beta = slopes(net, region)
+        here = _cubic(net, norm, int((alpha < beta).sum()))
     if not net.implicit_layers:
-        yield _Method(0.0, lambda: interval_jacobian(net, region, norm))
-        yield _Method(PROOF * hardest, lambda: jacobian_propagation(net, region, norm))
+        yield race.method(0.0, lambda: interval_jacobian(net, region, norm))
+        yield race.method(PROOF * everywhere, lambda: jacobian_propagation(net, region, norm))
     if norm == "l2" and _feed_forward(net):
-        yield _Method(PROOF * hardest, lambda: eclipse(net, fast=True))
-    if norm == "l2" and _one_layer(net):
-        yield _Method(PROOF * hardest, lambda: mixing(net, region=region))
-    if _startable(net):
-        seconds = hardest
-        if region is not None:
-            alpha, beta = slopes(net, region)
-            seconds = _cubic(net, norm, int((alpha < beta).sum()))
-        yield _Method(seconds, lambda: lipsdp(net, norm, region=region))
+        yield race.method(PROOF * everywhere, lambda: eclipse(net, fast=True))
+    solved = False  # LipSDP's optimum has been proved, up to its last digits
+    if _one_layer(net):
+        yield race.method(PROOF * here, lambda: mixing(net, norm, region))
+        solved = here > LONG and (race.last.method, race.last.rigorous) == ("mixing", "rump")
+    search = _Method(-np.inf, lambda: race.search(seed))
+    if here > LONG:
+        yield search
+    if norm == "l2" and not net.implicit_layers and not solved:
+        yield from _descent(race, here)
+    if _startable(net) and not solved:
+        yield race.method(here, lambda: lipsdp(net, norm, region=region))
         if region is not None and race.last.rigorous == "none":
-            yield _Method(hardest, lambda: lipsdp(net, norm))
-    if _sorts(net) and net.neurons <= COUPLED:
-        yield _Method(COUPLED_COST * hardest, lambda: lipsdp(net, norm, coupling="full"))
+            yield race.method(everywhere, lambda: lipsdp(net, norm))
+    if here <= LONG:
+        yield search
+    if region is None and _sorts(net) and net.neurons <= COUPLED:
+        yield race.method(COUPLED_COST * everywhere, lambda: lipsdp(net, norm, coupling="full"))
     if region is not None and not net.implicit_layers:
         yield from _refinements(race, region)
+
+
+def _descent(race: _Race, seconds: float) -> Iterator[_Method]:
+    """First-order LipSDP: briefly if LipSDP itself will take long, at length if it takes too long.
+
+    Args:
+        race: so far.
+        seconds: that LipSDP is expected to take.
+    """
+    affordable = int((race.left / seconds - PROOF) / ITERATION)
+    iterations = BRIEFLY if seconds <= race.left else min(affordable, AT_LENGTH)
+    if seconds > LONG and iterations >= BRIEFLY:
+        cost = (PROOF + ITERATION * iterations) * seconds
+        yield race.method(cost, lambda: penalty(race.net, iterations, race.region))
 
 
 def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
@@ -239,15 +266,14 @@ def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
     branches, seconds = FIRST, 0.0
     while branches <= FINEST and seconds <= race.left:
         refined = partial(jacobian_propagation, race.net, region, race.norm, branches)
-        yield _Method(seconds, refined)
+        yield race.method(seconds, refined)
         branches, seconds = 2 * branches, 2.0 * race.last.seconds
 
 
 def _feed_forward(net: Network) -> bool:
-    """Whether ECLipsE serves it: every layer reads the one before alone, slopes have one sign."""
+    """Whether ECLipsE serves it: every layer of neurons reads the one before it alone."""
     layers = [layer for layer in net.layers if layer.neurons]
-    chain = all(layer.H is None and layer.D is None for layer in layers)
-    return chain and not net.grouped and all(np.prod(x.activation.slopes) >= 0.0 for x in layers)
+    return not net.grouped and all(layer.H is None and layer.D is None for layer in layers)
 
 
 def _one_layer(net: Network) -> bool:

@@ -144,10 +144,10 @@ def prove(lfr: LFR, norm: str, candidates: Sequence[np.ndarray]) -> Proved:
 class _Nearby:
     """Multipliers close to given ones that are easier to prove.
 
-    From M(rho, t) >= 0 follows M((1 + s) rho, (1 + s) t) >= s Y^T Y, at the price of s: what fails
-    at the optimum is that inputs hardly show in the direction of the largest gain of a deep
-    network, so that no rho makes up for rounding. Moving t towards the interior helps where t is
-    infeasible.
+    At the optimum M is singular, often in a direction in which inputs hardly show, so that no rho
+    makes up for rounding. Multipliers that grow a little from each layer to the one before it are
+    those of a network with slightly larger weights, and leave room everywhere. Moving t towards the
+    interior helps where t is infeasible.
     """
 
     def __init__(self, lfr: LFR, norm: str, given: np.ndarray) -> None:
@@ -163,7 +163,10 @@ class _Nearby:
 
     def values(self, share: float) -> list[tuple[np.ndarray, float]]:
         """What both ways give for a share, which is about what the first one costs."""
-        count, moved = self.lfr.multipliers, [self.given * (1.0 + share)]
+        count, levels = self.lfr.multipliers, _levels(self.lfr)
+        grown = self.given * (1.0 + share)
+        grown[:count] = self.given[:count] * (1.0 + share * (levels + 1) / (levels.max() + 2))
+        moved = [grown]
         if self.safe is not None:
             blend = self.given.copy()
             blend[:count] = (1.0 - share) * blend[:count] + share * self.safe
@@ -178,16 +181,12 @@ def interior(lfr: LFR) -> np.ndarray:
     Raises:
         ValueError: none was found, as for an implicit layer that may have no fixed point.
     """
-    depth = lfr.layer.max(initial=0)
-    levels = depth - lfr.layer
-    if lfr.groups:
-        starts = np.cumsum([0, *(len(J) for J in lfr.groups[:-1])])
-        levels = levels[starts]
     inner = slice(lfr.inputs, None)
     outputs = lfr.Y.value[:, inner]
     for growth in 2.0 ** np.arange(0.0, 31.0):
-        t = growth ** levels.astype(float)
-        t = np.concatenate([t, np.zeros(lfr.multipliers - len(t))])
+        t = growth ** _levels(lfr).astype(float)
+        if lfr.groups:
+            t[len(lfr.groups) :] = 0.0  # of groups only lambda
         block = lfr.constraints(t).value[inner, inner]
         try:
             factor = cho_factor(block, lower=True)
@@ -197,6 +196,15 @@ def interior(lfr: LFR) -> np.ndarray:
         need = float(eigvalsh(outputs @ cho_solve(factor, outputs.T))[-1])
         return t * max(2.0 * need, TINY)
     raise ValueError("lipschitz: no multipliers were found to start from: is the net well-posed?")
+
+
+def _levels(lfr: LFR) -> np.ndarray:
+    """How many layers follow that of each multiplier."""
+    levels = lfr.layer.max(initial=0) - lfr.layer
+    if not lfr.groups:
+        return levels
+    starts = np.cumsum([0, *(len(J) for J in lfr.groups[:-1])])
+    return np.tile(levels[starts], 4)
 
 
 def _enlarged(

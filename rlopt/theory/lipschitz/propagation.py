@@ -1,9 +1,9 @@
 """Local Lipschitz bounds by propagation on the Jacobian, with branch and bound.
 
 Slopes of activations come from CROWN bounds on pre-activations, the Jacobian from its linear
-relaxation (Shi et al. 2022, arXiv:2210.07394). The worst cell is split again and again: at a
-neuron whose kink lies in its range, or through the middle of the box. A segment between two
-points of the region passes through cells; the largest of their bounds holds on it.
+relaxation (Shi et al. 2022, arXiv:2210.07394). The worst cell is split again and again: through
+the middle of the box, or, once few are left, at a neuron whose kink lies in its range. A segment
+between two points of the region passes through cells; the largest of their bounds holds on it.
 
 Differences from the paper: slopes of any activation; also l2 and l_inf -> l_1; inputs are split
 too; cells without inputs are dropped by a proof; everything is rounded outwards.
@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import count
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
 from rlopt.theory.checks import known, whole
 from rlopt.theory.lipschitz import cells
+from rlopt.theory.lipschitz.cells import Cell
 from rlopt.theory.lipschitz.certificate import Certificate
 from rlopt.theory.lipschitz.chords import Chord, relaxed
 from rlopt.theory.lipschitz.crown import Linear, Passed, bounded
@@ -34,12 +34,12 @@ from rlopt.theory.lipschitz.jacobian import (
 from rlopt.theory.lipschitz.measure import jacobian_norm
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, Region, box, signs
-from rlopt.theory.lipschitz.slopes import slopes_of
+from rlopt.theory.lipschitz.slopes import preactivations, slopes_of
 
 BATCH = 32  # cells split at a time
 ENTRIES = 2_000_000  # of the largest array of a batch
 SIGNED = 6  # outputs up to which l_inf -> l_1 is bounded for each choice of signs
-CLEARLY = 1e-9  # relative; by how much a split of the box must be better than one at a neuron
+FEW = 12  # kinks in a cell up to which one of them is split rather than the box
 
 
 def jacobian_propagation(
@@ -89,53 +89,12 @@ def jacobian_propagation(
     )
 
 
-class _Cell(NamedTuple):
-    """A part of the region.
-
-    Attributes:
-        low: (n0,).
-        high: (n0,).
-        decided: signs of pre-activations, 0 where both occur, (N,).
-        bound: on the norm of the Jacobian in it; -inf where nothing is left.
-        cuts: inequalities of the signs that are decided.
-        neuron: where to split it, -1 for nowhere.
-        axis: the input to halve instead, -1 for none.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-    decided: np.ndarray
-    bound: float
-    cuts: Linear
-    neuron: int
-    axis: int
-
-    def empty(self) -> bool:
-        """Whether no input is left, proved."""
-        return cells.empty(self.low, self.high, self.cuts)
-
-    def at_neuron(self) -> list[_Cell]:
-        """Both signs of the neuron; none if there is no such neuron."""
-        if self.neuron < 0:
-            return []
-        both = np.repeat(self.decided[None], 2, axis=0)
-        both[:, self.neuron] = 1, -1
-        return [self._replace(decided=sign) for sign in both]
-
-    def at_middle(self) -> list[_Cell]:
-        """Both halves of the box; none if it is a point."""
-        if self.axis < 0:
-            return []
-        low, high = self.low.copy(), self.high.copy()
-        low[self.axis] = high[self.axis] = 0.5 * self.low[self.axis] + 0.5 * self.high[self.axis]
-        return [self._replace(high=high), self._replace(low=low)]
-
-
 def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
     undecided = np.zeros(net.neurons, dtype=np.int8)
+    least, most = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [_Cell(*region, undecided, upper, nothing, -1, -1)])
+    (root,) = _measured(net, norm, [Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
@@ -151,9 +110,9 @@ def _search(net: Network, norm: str, region: Region, upper: float, branches: int
     return -heap[0][0]
 
 
-def _worst(heap: list[tuple[float, int, _Cell]], number: int) -> list[_Cell]:
+def _worst(heap: list[tuple[float, int, Cell]], number: int) -> list[Cell]:
     """Take out cells to split; none if the worst cell cannot be split."""
-    taken: list[_Cell] = []
+    taken: list[Cell] = []
     while heap and len(taken) < number:
         cell = heap[0][2]
         if cell.empty() and len(heap) + len(taken) > 1:
@@ -165,47 +124,46 @@ def _worst(heap: list[tuple[float, int, _Cell]], number: int) -> list[_Cell]:
     return taken
 
 
-def _split(net: Network, norm: str, worst: Sequence[_Cell]) -> list[_Cell]:
-    """Each cell's parts: of the two ways to split it the one with the lower larger bound."""
-    ways = [[cell.at_neuron(), cell.at_middle()] for cell in worst]
-    fresh = iter(_measured(net, norm, [part for way in ways for parts in way for part in parts]))
-    chosen: list[_Cell] = []
-    for way in ways:
-        at_neuron, at_middle = ([next(fresh) for _ in parts] for parts in way)
-        tops = [max((p.bound for p in parts), default=np.inf) for parts in (at_neuron, at_middle)]
-        better = tops[1] < tops[0] * (1.0 - CLEARLY) or not at_neuron
-        chosen += at_middle if better else at_neuron
-    return [cell for cell in chosen if cell.bound > -np.inf]
+def _split(net: Network, norm: str, worst: Sequence[Cell]) -> list[Cell]:
+    """The parts of cells that may hold inputs."""
+    parts = [part for cell in worst for part in cell.at_neuron() or cell.at_middle()]
+    return [cell for cell in _measured(net, norm, parts) if cell.bound > -np.inf]
 
 
-def _measured(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
+def _measured(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
     """The cells with their boxes tightened and bounds no larger than those that they come with."""
     widest = max(max(layer.neurons, layer.inputs) for layer in net.layers)
     size = max(1, ENTRIES // (2 * net.outputs * widest**2))
-    found: list[_Cell] = []
+    found: list[Cell] = []
     for start in range(0, len(parts), size):
         found += _measured_batch(net, norm, parts[start : start + size])
     return found
 
 
-def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
-    low, high, decided = (np.stack(side) for side in list(zip(*parts, strict=True))[:3])
-    passed = bounded(net, (low, high), decided)
+def _measured_batch(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
+    low, high, decided, least, most = (
+        np.stack(side) for side in list(zip(*parts, strict=True))[:5]
+    )
+    passed = bounded(net, (low, high), (least, most), descents=0)
     left = np.ones(len(parts), dtype=bool)
     if decided.any():
-        low, high = cells.tightened((low, high), cells.inequalities(passed, decided))
+        low, high = cells.tightened((low, high), cells.inequalities(passed, decided, net.inputs))
         left &= np.all(low <= high, axis=1)
         low, high = np.minimum(low, high), np.maximum(low, high)
-        passed = bounded(net, (low, high), decided)
+        passed = bounded(net, (low, high), (least, most), descents=0)
+    start = 0
     for step in passed:
+        here = slice(start, start + step.layer.neurons)
+        start = here.stop
         left &= np.all(step.low <= step.high, axis=1)
+        least[:, here], most[:, here] = step.low, step.high
     slope = slopes_of(net, passed, len(parts))
     chords, bound = _jacobian(net, norm, slope)
-    cuts = cells.inequalities(passed, decided)
+    cuts = cells.inequalities(passed, decided, net.inputs)
     neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
     return [
-        _Cell(
-            low[k], high[k], part.decided,
+        Cell(
+            low[k], high[k], part.decided, least[k], most[k],
             min(float(bound[k]), part.bound) if left[k] else -np.inf,
             Linear(cuts.coef[k][shown], cuts.const[k][shown]), int(neuron[k]), int(axis[k]),
         )
@@ -216,8 +174,9 @@ def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
 
 def _jacobian(net: Network, norm: str, slope: Interval) -> tuple[list[Chord], np.ndarray]:
     """The relaxation of the Jacobian for slopes (B, N) and bounds on its norm, (B,)."""
-    chords, J = relaxed(net, slope)
-    bound = jacobian_norm(chords, common(J, forwards(net, slope)), norm)
+    with np.errstate(over="ignore", invalid="ignore"):
+        chords, J = relaxed(net, slope)
+        bound = jacobian_norm(chords, common(J, forwards(net, slope)), norm)
     return chords, np.where(np.isnan(bound), np.inf, bound)
 
 
@@ -245,7 +204,9 @@ def _where_to_split(
         axes += moved.sum(axis=1) * width
         kinked = step.layer.activation.function.exact & (step.low < 0.0) & (step.high > 0.0)
         neurons[:, here] = np.where(kinked, moved.sum(axis=-1), 0.0)
-    return _largest(neurons), _largest(axes)
+    few = (neurons > 0.0).sum(axis=1) <= FEW
+    axis = _largest(axes)
+    return np.where(few | (axis < 0), _largest(neurons), -1), axis
 
 
 def _largest(score: np.ndarray) -> np.ndarray:

@@ -20,12 +20,18 @@ BISECTIONS = 14
 
 
 class Lines(NamedTuple):
-    """below_slope v + below_offset <= phi(v) <= above_slope v + above_offset on an interval."""
+    """below_slope v + below_offset <= phi(v) <= above_slope v + above_offset on an interval.
+
+    Where `free`, the line above (`above_free`) or below goes through the kink of two straight
+    pieces, and any slope between theirs will do.
+    """
 
     below_slope: np.ndarray
     below_offset: np.ndarray
     above_slope: np.ndarray
     above_offset: np.ndarray
+    free: np.ndarray
+    above_free: bool
 
 
 class _Grid(NamedTuple):
@@ -77,7 +83,7 @@ def lines(activation: Activation, low: np.ndarray, high: np.ndarray) -> Lines:
         return _kinked(activation, low, high)
     grid = _grid(activation, low, high)
     above, below = grid.above(), grid.turned().above()
-    return Lines(-below[0], -below[1], *above)
+    return Lines(-below[0], -below[1], *above, np.zeros(low.shape, dtype=bool), False)
 
 
 def image(activation: Activation, low: np.ndarray, high: np.ndarray) -> Interval:
@@ -100,25 +106,19 @@ def _kinked(activation: Activation, low: np.ndarray, high: np.ndarray) -> Lines:
     points = _corners(low, high)
     values = activation.value(points)
     width = high - low
-    chord = np.divide(values[1] - values[0], width, out=np.zeros_like(width), where=width > 0.0)
-    free = np.where(high > -low, right, left)
     stable = (low >= 0.0) | (high <= 0.0)
     fixed = np.where(low >= 0.0, right, left)
-    chord, free = np.where(stable, fixed, chord), np.where(stable, fixed, free)
-    above, below = (chord, free) if right >= left else (free, chord)
-
-    def offsets(slope: np.ndarray, sign: float) -> np.ndarray:
-        straight = slope * points
-        doubt = np.where(stable, 0.0, ULPS * (np.abs(values) + np.abs(straight)))
-        return sign * np.max(sign * (values - straight) + doubt, axis=0)
-
-    zero = np.zeros_like(low)
-    return Lines(
-        below,
-        np.where(stable, zero, offsets(below, -1.0)),
-        above,
-        np.where(stable, zero, offsets(above, 1.0)),
-    )
+    chord = np.divide(values[1] - values[0], width, out=fixed.copy(), where=~stable)
+    through = np.where(stable, fixed, np.where(high > -low, right, left))
+    # the chord is on the side to which the function bends; rounding may have tilted it
+    side = 1.0 if right >= left else -1.0
+    straight = chord * points
+    doubt = ULPS * (np.abs(values) + np.abs(straight))
+    offset = side * np.max(side * (values - straight) + doubt, axis=0)
+    offset, zero = np.where(stable, 0.0, offset), np.zeros_like(low)
+    if side > 0.0:
+        return Lines(through, zero, chord, offset, ~stable, False)
+    return Lines(chord, offset, through, zero, ~stable, True)
 
 
 def _grid(activation: Activation, low: np.ndarray, high: np.ndarray) -> _Grid:
