@@ -224,8 +224,12 @@ def test_flat_cases_of_descent():
         assert made.upper == pytest.approx(value, rel=1e-8, abs=1e-20) and made.verify()
     with pytest.raises(ValueError, match="iterations"):
         penalty(formula_net((2, 3, 1)), -1)
-    with pytest.raises(ValueError, match="only be shifted where alpha is 0"):
-        penalty(Network.implicit([[0.1]], [[1.0]], [[1.0]], activation="leaky_relu(0.1)"))
+
+
+def test_descent_on_feedback_with_other_slopes():
+    # z = leaky(.5 z + x): slope 2 above 0, .1 / .95 below
+    net = Network.implicit([[0.5]], [[1.0]], [[1.0]], activation="leaky_relu(0.1)")
+    assert penalty(net).upper == pytest.approx(2.0, rel=1e-3)
 
 
 def certificates() -> list[Certificate]:
