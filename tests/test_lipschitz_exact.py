@@ -1,5 +1,6 @@
 """Exact constants of tiny networks: the tables, arrangements of lines, finite differences."""
 
+from importlib import import_module
 from math import comb
 
 import numpy as np
@@ -152,6 +153,6 @@ def test_what_is_refused():
 
 
 def test_too_many_pieces_are_refused(monkeypatch):
-    monkeypatch.setattr("rlopt.theory.lipschitz.exact.REGIONS", 6)
+    monkeypatch.setattr(import_module("rlopt.theory.lipschitz.exact"), "REGIONS", 6)
     with pytest.raises(ValueError, match="more than 6"):
         exact(formula_net((2, 3, 1)))

@@ -22,7 +22,7 @@ def nets() -> dict[str, Network]:
     groups = (3, 6, 6, 2)
     return {
         "relu": formula_net((3, 5, 5, 2)),
-        "wide": Network.from_weights(gaussian((6, 40, 9))),
+        "tall": Network.from_weights(gaussian((4, 12, 6))),
         "silu": formula_net((2, 6, 6, 1), "silu"),
         "elu": formula_net((2, 6, 6, 1), "elu"),
         "maxmin": Network.from_weights(weights(groups), biases(groups), "maxmin"),
@@ -127,7 +127,7 @@ def test_constants_have_slope_0():
         assert lower_bound(net)[0] == 0.0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["relu", "silu", "groupsort", "implicit"])
 def test_the_same_seed_gives_the_same_witness(kind):
     net = nets()[kind]
     first, again = (lower_bound(net, (-1.0, 1.0), seed=5) for _ in range(2))
@@ -161,16 +161,20 @@ def test_the_ascent_follows_the_gradient(kind):
 
 
 def test_flips_cross_kinks():
-    net = Network.from_weights([formula(4, 2, 0), formula(1, 4, 1)], [np.ones(4), np.zeros(1)])
+    # either a kink of layer one is crossed, or f is linear on the way and the move is exact
+    dims = (2, 4, 3, 1)
+    net = Network.from_weights(weights(dims), biases(dims), "leaky_relu(0.2)")
     search = searched._Search(net, "l2", None)
-    points = np.array([[0.3, -0.2], [1.0, 2.0]])
+    points = np.random.default_rng(1).normal(size=(20, 2))
     moves = search._flips(points, np.random.default_rng(0))
-    before = net.layers[0].fixed_point(points)[0] > 0.0
-    after = net.layers[0].fixed_point(points + moves)[0] > 0.0
+    before, after = (
+        np.concatenate([trace.v > 0.0 for trace in searched._traces(net, x)], axis=-1)
+        for x in (np.tile(points, (len(moves), 1)), (points + moves).reshape(-1, 2))
+    )
     assert (before != after).any(axis=-1).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     activation=st.sampled_from(["relu", "leaky_relu(0.2)", "abs", "maxmin"]),

@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from lipschitz_local import SEEDS, around, boxes, nets, off_kinks, samples
+from lipschitz_local import SEEDS, activity, around, boxes, nets, off_kinks, samples
 from lipschitz_nets import formula, formula_net, gaussian
 
 from rlopt.theory.lipschitz import Certificate, Network, cells, ipm, proof
@@ -17,7 +17,7 @@ from rlopt.theory.lipschitz.lipsdp import lipsdp
 from rlopt.theory.lipschitz.lower import lower_bound
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, operator_norm
-from rlopt.theory.lipschitz.slopes import slopes
+from rlopt.theory.lipschitz.slopes import preactivations, slopes
 
 ROUNDING = 1e-12  # relative error of sampled values and Jacobians
 TABLE = 1e-6  # the notes give six decimals
@@ -127,6 +127,36 @@ def test_empty_cells_are_refuted_only_when_they_are():
         assert cells.empty(low, high, cuts) is gone
     wrong = Linear(np.array([[1.0], [-1.0]]), np.array([-0.2, 0.3]))
     assert not any(cells.refuted(low, high, wrong, w) for w in np.eye(2))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_parts_of_a_cell_cover_it(data):
+    net = data.draw(nets(("relu", "abs", "maxmin", "tanh")))
+    low, high = data.draw(boxes(net.inputs))
+    N, nothing = net.scalar.neurons, Linear(np.zeros((0, net.inputs)), np.zeros(0))
+    ranges = (np.concatenate(side) for side in zip(*preactivations(net, (low, high)), strict=True))
+    signs = np.zeros(N, dtype=np.int8)
+    neuron, axis = data.draw(st.integers(0, N - 1)), data.draw(st.integers(0, net.inputs - 1))
+    cell = cells.Cell(low, high, signs, *ranges, np.inf, nothing, neuron, axis)
+    x = samples((low, high))
+    v = np.concatenate(activity(net, x), axis=1)
+    slack = ROUNDING * (1.0 + np.abs(v))
+    for parts in (cell.at_neuron(), cell.at_middle()):
+        held = [
+            ((x >= part.low) & (x <= part.high)).all(axis=1)
+            & ((v >= part.least - slack) & (v <= part.most + slack)).all(axis=1)
+            & (part.decided * v >= -slack).all(axis=1)
+            for part in parts
+        ]
+        assert len(parts) == 2 and np.any(held, axis=0).all()
+    assert not cell._replace(neuron=-1).at_neuron() and not cell._replace(axis=-1).at_middle()
+
+
+def test_a_cell_without_inputs_does_not_count_at_the_end():
+    # after 8 cells the worst one is empty, and its bound is 5.034
+    found = jacobian_propagation(formula_net((2, 6, 6, 1)), around(2, 1.0), "linf", branches=8)
+    assert found.upper < 5.0
 
 
 def test_tightening_keeps_every_point_of_the_cell():

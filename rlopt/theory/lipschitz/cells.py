@@ -7,12 +7,63 @@ them; its multipliers are checked with rounding outwards, so that what is droppe
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy.optimize import linprog
 
 from rlopt.theory.certificate import UNIT, gamma_n
 from rlopt.theory.lipschitz.crown import Linear, Passed
 from rlopt.theory.lipschitz.interval import Interval
+
+
+class Cell(NamedTuple):
+    """A part of the region.
+
+    Attributes:
+        low: (n0,).
+        high: (n0,).
+        decided: signs of pre-activations to which it is restricted, 0 for none, (N,).
+        least: bounds on the pre-activations, (N,).
+        most: (N,).
+        bound: on the norm of the Jacobian in it; -inf where nothing is left.
+        cuts: inequalities of the signs that are decided.
+        neuron: where to split it, -1 for nowhere.
+        axis: the input to halve instead, -1 for none.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    decided: np.ndarray
+    least: np.ndarray
+    most: np.ndarray
+    bound: float
+    cuts: Linear
+    neuron: int
+    axis: int
+
+    def empty(self) -> bool:
+        """Whether no input is left, proved."""
+        return empty(self.low, self.high, self.cuts)
+
+    def at_neuron(self) -> list[Cell]:
+        """Both signs of the neuron; none if there is no such neuron."""
+        if self.neuron < 0:
+            return []
+        decided, least, most = (
+            np.repeat(side[None], 2, axis=0) for side in (self.decided, self.least, self.most)
+        )
+        decided[:, self.neuron] = 1, -1
+        least[0, self.neuron] = most[1, self.neuron] = 0.0
+        return [self._replace(decided=decided[k], least=least[k], most=most[k]) for k in range(2)]
+
+    def at_middle(self) -> list[Cell]:
+        """Both halves of the box; none if it is a point."""
+        if self.axis < 0:
+            return []
+        low, high = self.low.copy(), self.high.copy()
+        low[self.axis] = high[self.axis] = 0.5 * self.low[self.axis] + 0.5 * self.high[self.axis]
+        return [self._replace(high=high), self._replace(low=low)]
 
 
 def inequalities(passed: list[Passed], decided: np.ndarray, inputs: int) -> Linear:

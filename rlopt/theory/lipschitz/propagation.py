@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import count
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
 from rlopt.theory.checks import known, whole
 from rlopt.theory.lipschitz import cells
+from rlopt.theory.lipschitz.cells import Cell
 from rlopt.theory.lipschitz.certificate import Certificate
 from rlopt.theory.lipschitz.chords import Chord, relaxed
 from rlopt.theory.lipschitz.crown import Linear, Passed, bounded
@@ -89,61 +89,12 @@ def jacobian_propagation(
     )
 
 
-class _Cell(NamedTuple):
-    """A part of the region.
-
-    Attributes:
-        low: (n0,).
-        high: (n0,).
-        decided: signs of pre-activations to which it is restricted, 0 for none, (N,).
-        least: bounds on the pre-activations, (N,).
-        most: (N,).
-        bound: on the norm of the Jacobian in it; -inf where nothing is left.
-        cuts: inequalities of the signs that are decided.
-        neuron: where to split it, -1 for nowhere.
-        axis: the input to halve instead, -1 for none.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
-    decided: np.ndarray
-    least: np.ndarray
-    most: np.ndarray
-    bound: float
-    cuts: Linear
-    neuron: int
-    axis: int
-
-    def empty(self) -> bool:
-        """Whether no input is left, proved."""
-        return cells.empty(self.low, self.high, self.cuts)
-
-    def at_neuron(self) -> list[_Cell]:
-        """Both signs of the neuron; none if there is no such neuron."""
-        if self.neuron < 0:
-            return []
-        decided, least, most = (
-            np.repeat(side[None], 2, axis=0) for side in (self.decided, self.least, self.most)
-        )
-        decided[:, self.neuron] = 1, -1
-        least[0, self.neuron] = most[1, self.neuron] = 0.0
-        return [self._replace(decided=decided[k], least=least[k], most=most[k]) for k in range(2)]
-
-    def at_middle(self) -> list[_Cell]:
-        """Both halves of the box; none if it is a point."""
-        if self.axis < 0:
-            return []
-        low, high = self.low.copy(), self.high.copy()
-        low[self.axis] = high[self.axis] = 0.5 * self.low[self.axis] + 0.5 * self.high[self.axis]
-        return [self._replace(high=high), self._replace(low=low)]
-
-
 def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
     undecided = np.zeros(net.neurons, dtype=np.int8)
     least, most = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [_Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
+    (root,) = _measured(net, norm, [Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
@@ -159,9 +110,9 @@ def _search(net: Network, norm: str, region: Region, upper: float, branches: int
     return -heap[0][0]
 
 
-def _worst(heap: list[tuple[float, int, _Cell]], number: int) -> list[_Cell]:
+def _worst(heap: list[tuple[float, int, Cell]], number: int) -> list[Cell]:
     """Take out cells to split; none if the worst cell cannot be split."""
-    taken: list[_Cell] = []
+    taken: list[Cell] = []
     while heap and len(taken) < number:
         cell = heap[0][2]
         if cell.empty() and len(heap) + len(taken) > 1:
@@ -173,23 +124,23 @@ def _worst(heap: list[tuple[float, int, _Cell]], number: int) -> list[_Cell]:
     return taken
 
 
-def _split(net: Network, norm: str, worst: Sequence[_Cell]) -> list[_Cell]:
+def _split(net: Network, norm: str, worst: Sequence[Cell]) -> list[Cell]:
     """The parts of cells that may hold inputs."""
     parts = [part for cell in worst for part in cell.at_neuron() or cell.at_middle()]
     return [cell for cell in _measured(net, norm, parts) if cell.bound > -np.inf]
 
 
-def _measured(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
+def _measured(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
     """The cells with their boxes tightened and bounds no larger than those that they come with."""
     widest = max(max(layer.neurons, layer.inputs) for layer in net.layers)
     size = max(1, ENTRIES // (2 * net.outputs * widest**2))
-    found: list[_Cell] = []
+    found: list[Cell] = []
     for start in range(0, len(parts), size):
         found += _measured_batch(net, norm, parts[start : start + size])
     return found
 
 
-def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
+def _measured_batch(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
     low, high, decided, least, most = (
         np.stack(side) for side in list(zip(*parts, strict=True))[:5]
     )
@@ -211,7 +162,7 @@ def _measured_batch(net: Network, norm: str, parts: list[_Cell]) -> list[_Cell]:
     cuts = cells.inequalities(passed, decided, net.inputs)
     neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
     return [
-        _Cell(
+        Cell(
             low[k], high[k], part.decided, least[k], most[k],
             min(float(bound[k]), part.bound) if left[k] else -np.inf,
             Linear(cuts.coef[k][shown], cuts.const[k][shown]), int(neuron[k]), int(axis[k]),
