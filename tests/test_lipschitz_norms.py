@@ -168,6 +168,12 @@ def test_layers_of_a_policy_in_closed_form():
     assert made.upper <= recursion(gaussian((2, 400, 300, 1))) * (1.0 + TABLE)
 
 
+def test_a_hundred_layers():
+    made = eclipse(published(100, 4), fast=True)
+    assert made.rigorous == "rump" and made.verify()
+    assert made.upper <= recursion(_matrices(published(100, 4))) * (1.0 + TABLE)
+
+
 MAXMIN = [((2, 4, 1), 1.9727597), ((2, 4, 4, 2), 4.8377244), ((3, 6, 6, 2), 9.6312922)]
 
 

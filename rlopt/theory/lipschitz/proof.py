@@ -184,6 +184,8 @@ def interior(lfr: LFR) -> np.ndarray:
     inner = slice(lfr.inputs, None)
     outputs = lfr.Y.value[:, inner]
     for growth in 2.0 ** np.arange(0.0, 31.0):
+        if np.log2(growth) * lfr.layer.max(initial=0) > 1000.0:
+            break  # beyond float64
         t = growth ** _levels(lfr).astype(float)
         if lfr.groups:
             t[len(lfr.groups) :] = 0.0  # of groups only lambda
