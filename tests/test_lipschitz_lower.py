@@ -160,6 +160,19 @@ def test_the_ascent_follows_the_gradient(kind):
     np.testing.assert_allclose(search._gradients(points, 1.0), np.stack(slopes, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["relu", "silu"])
+def test_the_ascent_never_loses(kind):
+    net = nets()[kind]
+    search, rng = searched._Search(net, "l2", None), np.random.default_rng(0)
+    points = rng.normal(size=(8, net.inputs))
+    values, steps = search.values(points), np.full(8, 0.1)
+    for turn in range(20):
+        points, later, steps = search.ascend(points, values, steps, turn, rng)
+        assert (later >= values).all()
+        np.testing.assert_allclose(search.values(points), later, rtol=1e-12)
+        values = later
+
+
 def test_flips_cross_kinks():
     # either a kink of layer one is crossed, or f is linear on the way and the move is exact
     dims = (2, 4, 3, 1)

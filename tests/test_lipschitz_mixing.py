@@ -159,6 +159,7 @@ def test_what_mixing_refuses():
         (Network.from_weights(weights((2, 4, 4, 2)), activation="maxmin"), 2.9757125),
         (Network.from_weights(weights((3, 6, 6, 2)), activation="groupsort(3)"), 9.283211),
         (Network.implicit(0.3 * formula(4, 4, 3), formula(4, 2, 1), formula(2, 4, 2)), 3.3939716),
+        (Network.implicit([[0.9]], [[1.0]], [[1.0]]), 10.0),  # z = relu(.9 z + x)
         (Network.from_weights(gaussian((2, 64, 64, 1))), 3.4686931),
     ],
 )
@@ -223,8 +224,12 @@ def test_flat_cases_of_descent():
         assert made.upper == pytest.approx(value, rel=1e-8, abs=1e-20) and made.verify()
     with pytest.raises(ValueError, match="iterations"):
         penalty(formula_net((2, 3, 1)), -1)
-    with pytest.raises(ValueError, match="only be shifted where alpha is 0"):
-        penalty(Network.implicit([[0.1]], [[1.0]], [[1.0]], activation="leaky_relu(0.1)"))
+
+
+def test_descent_on_feedback_with_other_slopes():
+    # z = leaky(.5 z + x): slope 2 above 0, .1 / .95 below
+    net = Network.implicit([[0.5]], [[1.0]], [[1.0]], activation="leaky_relu(0.1)")
+    assert penalty(net).upper == pytest.approx(2.0, rel=1e-3)
 
 
 def certificates() -> list[Certificate]:

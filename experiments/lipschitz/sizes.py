@@ -1,4 +1,4 @@
-"""Bounds and CPU seconds of every method on ReLU nets of growing size, and on ECLipsE's random nets.
+"""Bounds and CPU seconds by size of ReLU nets, and on the random nets of ECLipsE's authors.
 
     OMP_NUM_THREADS=1 python experiments/lipschitz/sizes.py        (some two minutes on one core)
 

@@ -61,7 +61,7 @@ def penalty(net: Network, iterations: int = 150, region: Any = None) -> Certific
     1.0
 
     Args:
-        net: any network; an implicit layer needs an activation of smallest slope 0.
+        net: any network.
         iterations: of L-BFGS, over all stages; 0 certifies the start.
         region: a box (low, high) that must hold both points; None: all of R^n0.
 
