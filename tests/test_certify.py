@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from typer.testing import CliRunner
 
 from rlopt.agents.weights import export_statistics, read, read_statistics
 from rlopt.cli import app, bracket, say
-from rlopt.theory.lipschitz import Certificate, Network
+from rlopt.theory.lipschitz import Certificate, Network, portfolio
+from rlopt.theory.lipschitz.lipsdp import lipsdp
 
 KEYS = {
     "upper", "lower", "gap", "norm", "region", "method", "rigorous", "seconds", "obs_scale",
@@ -135,11 +137,22 @@ def test_margins_bound_differences_of_two_outputs(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("norm", "factor"), [("l2", 2.0**0.5), ("linf", 2.0)])
-def test_margins_without_time_follow_from_all_outputs(norm: str, factor: float) -> None:
-    net = Network.from_weights([np.eye(3), np.eye(3)])
-    margins = bracket._margins(net, None, norm, 1.0, 0.0, 3)
-    assert [*margins] == ["0-1", "0-2", "1-2"]
-    assert all(factor < margin < factor * (1.0 + 1e-14) for margin in margins.values())
+def test_margins_with_less_time_are_larger(norm: str, factor: float) -> None:
+    rng = np.random.default_rng(0)
+    net = Network.from_weights([rng.normal(size=(8, 3)), rng.normal(size=(3, 8))])
+    whole = portfolio.certify(net, None, norm)
+
+    def margins(seconds: float) -> dict[str, float]:
+        return bracket._margins(net, None, norm, whole, perf_counter() + seconds, 3)
+
+    without, little, ample = margins(-1.0), margins(2.0), margins(60.0)
+    assert [*without] == [*little] == [*ample] == ["0-1", "0-2", "1-2"]
+    for pair, simple in without.items():
+        assert 1.0 < simple / (factor * whole.upper) < 1.0 + 1e-14
+        assert ample[pair] <= little[pair] <= simple
+        i, j = (int(k) for k in pair.split("-"))
+        row = np.eye(3)[[i]] - np.eye(3)[[j]]
+        assert little[pair] == pytest.approx(lipsdp(net.rows(row), norm).upper, rel=1e-5)
 
 
 def test_value_nets_critics_and_plain_networks(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import pairwise
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -13,10 +14,12 @@ import numpy as np
 from rlopt.agents.weights import Policy, Statistics, WeightsError
 from rlopt.cli.say import down, up
 from rlopt.theory.lipschitz import portfolio
+from rlopt.theory.lipschitz.lipsdp import lipsdp
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.portfolio import Certified
 from rlopt.theory.lipschitz.regions import Region
 
+SHARE = 1.0  # seconds for a pair of outputs that the whole portfolio is worth
 LARGEST = 1e100  # of a product of norms; beyond it squares overflow
 
 
@@ -74,7 +77,7 @@ def bracket(question: Question, norm: str, budget: float) -> tuple[dict[str, Any
         margins = None
         if policy.choices is not None:
             until = began + budget
-            margins = _margins(net, region, norm, found.upper, until, policy.choices)
+            margins = _margins(net, region, norm, found, until, policy.choices)
     # text rounds action bounds, which were read too far apart by this factor at most
     lower = found.lower / policy.enlarged * (1.0 - 2.0**-50)
     widths = [layer.neurons for layer in net.layers if layer.neurons]
@@ -116,28 +119,40 @@ def _margins(
     net: Network,
     region: Region | None,
     norm: str,
-    upper: float,
+    whole: Certified,
     until: float,
     choices: int,
 ) -> dict[str, float]:
     """Constants of the difference of any two outputs.
 
-    Without time it follows from that of all outputs: two of them differ by at most sqrt(2) of the
+    Every pair gets all methods where there is time for it, else LipSDP alone; without time its
+    constant follows from that of all outputs: two of them differ by at most sqrt(2) of the
     Euclidean length, or twice the largest.
     """
     factor = 2.0**0.5 if norm == "l2" else 2.0
-    simple = float(np.nextafter(factor * upper * (1.0 + 2.0**-50), np.inf))
+    simple = float(np.nextafter(factor * whole.upper * (1.0 + 2.0**-50), np.inf))
     pairs = [(i, j) for i in range(choices) for j in range(i + 1, choices)]
-    margins = {}
+    margins, proof = {}, _proof_seconds(whole)
     for done, (i, j) in enumerate(pairs):
-        margin, left = simple, until - perf_counter()
-        if left > 0.0:
-            row = np.zeros((1, choices))
-            row[0, [i, j]] = 1.0, -1.0
-            share = left / (len(pairs) - done)
+        margin, began = simple, perf_counter()
+        share = (until - began) / (len(pairs) - done)
+        row = np.zeros((1, choices))
+        row[0, [i, j]] = 1.0, -1.0
+        if share >= SHARE:
             margin = min(margin, _certified(net.rows(row), region, norm, share).upper)
+        elif until - began > proof:
+            margin = min(margin, lipsdp(net.rows(row), norm, region=region).upper)
+            proof = perf_counter() - began
         margins[f"{i}-{j}"] = margin
     return margins
+
+
+def _proof_seconds(whole: Certified) -> float:
+    """What LipSDP took for all outputs; infinite where it was not tried."""
+    for before, record in pairwise(whole.history):
+        if record.method.startswith("lipsdp"):
+            return record.seconds - before.seconds
+    return np.inf
 
 
 def _progress(budget: float) -> AbstractContextManager[Callable[[Any], None] | None]:
