@@ -29,7 +29,9 @@ def test_the_exact_constant_is_reached_on_boxes(radius: float, norm: str) -> Non
     assert 0.0 <= found.gap < 1e-6
     assert found.seconds < 20.0  # it stops when the gap is closed
     assert found.certificate.verify()
-    assert found.history[-1].upper == found.upper
+    *before, last = found.history
+    assert last.upper == found.upper
+    assert all(record.upper - record.lower > 1e-6 * record.upper for record in before)
 
 
 @pytest.mark.parametrize(
