@@ -120,8 +120,14 @@ def prove(lfr: LFR, norm: str, candidates: Sequence[np.ndarray]) -> Proved:
         ValueError: every candidate is infeasible, even close to it.
     """
     found = [pair for given in candidates if (pair := value(lfr, norm, given)) is not None]
-    least = min((rho for _, rho in found), default=np.inf)
     nearby = _Nearby(lfr, norm, candidates[0])
+    # without a feasible candidate all that is near is found first, to know what is a good value
+    reference = found or [
+        pair for share in LARGER if share >= NEARBY for pair in nearby.values(share)
+    ]
+    if not reference:
+        raise ValueError("lipschitz: these multipliers prove no bound: M(rho, t) is never positive")
+    least = min(rho for _, rho in reference)
     worse = []
     for slack in LARGER:
         near = nearby.values(slack) if slack >= NEARBY else []
@@ -136,9 +142,7 @@ def prove(lfr: LFR, norm: str, candidates: Sequence[np.ndarray]) -> Proved:
         larger, enlarged = _enlarged(lfr, norm, multipliers, rho, LARGER[-1])
         if holds(lfr, norm, larger, enlarged, "rump"):
             return Proved(larger, enlarged, "rump")
-    if not [*found, *worse]:
-        raise ValueError("lipschitz: these multipliers prove no bound: M(rho, t) is never positive")
-    return _by_balls(lfr, norm, Proved(*(found or worse)[0], "none"))
+    return _by_balls(lfr, norm, Proved(*reference[0], "none"))
 
 
 class _Nearby:
