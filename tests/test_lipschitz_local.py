@@ -192,9 +192,11 @@ def test_crown_is_a_bound_in_exact_arithmetic():
 
 
 def test_crown_covers_what_cancellation_leaves():
-    # the second matrix maps the range of the first to 0, up to rounding; all neurons are active
+    # the second matrix maps the range of the first, with the biases, to 0 up to rounding; all
+    # neurons are active
     rng = np.random.default_rng(2)
-    first, bias = rng.normal(size=(12, 3)), rng.uniform(10.0, 20.0, size=12)
+    first, bias = rng.normal(size=(12, 3)), np.full(12, 20.0)
+    first[:, 2] = 1.0
     second = np.linalg.svd(first)[0][:, 3:].T
     net = Network.from_weights([first, second, np.ones((1, 9))], [bias, np.zeros(9), [0.0]])
     low, high = preactivations(net, around(3, 1.0))[1]
