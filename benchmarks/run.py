@@ -18,6 +18,7 @@ from functools import cache
 from typing import Any
 
 import gymnasium
+import lipschitz
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -205,6 +206,7 @@ def measurements() -> dict[str, tuple[Callable[[], float], str, float, bool]]:
         "import rlopt": (lambda: python_seconds("import rlopt"), "s", 0.4, False),
         "rlopt --help": (help_seconds, "s", 0.5, False),
         "bench overhead over a bare SB3 learn": (overhead, "share", 0.05, False),
+        **lipschitz.measurements(),
     }
 
 

@@ -32,3 +32,15 @@ def gaussian(dims: tuple[int, ...], seed: int = 0) -> list[np.ndarray]:
     """W_k with entries N(0, 1/fan-in), layer by layer from one generator."""
     rng = np.random.default_rng(seed)
     return [rng.normal(size=(h, n)) / np.sqrt(n) for n, h in itertools.pairwise(dims)]
+
+
+EVERY = [
+    formula_net((2, 4, 4, 2)),
+    formula_net((2, 4, 4, 2), "sigmoid"),
+    formula_net((2, 4, 4, 2), "leaky_relu(0.1)"),
+    formula_net((2, 4, 4, 2), "gelu"),
+    formula_net((2, 4, 4, 2), "maxmin"),
+    formula_net((2, 4, 4, 2), "householder(2,1)"),
+    Network.residual([formula(4, 3, 0)], [0.5 * formula(3, 4, 5)], activation="tanh"),
+    Network.implicit(0.3 * formula(4, 4, 3), formula(4, 2, 1), formula(2, 4, 2)),
+]

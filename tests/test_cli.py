@@ -65,7 +65,15 @@ def refused(*arguments: str) -> str:
 def test_help_teaches() -> None:
     code, out, _ = call("--help")
     assert code == 0
-    for word in ("envs", "agents", "run", "report", "doctor", "rlopt run experiments/quick.yaml"):
+    for word in (
+        "envs",
+        "agents",
+        "run",
+        "report",
+        "doctor",
+        "certify",
+        "rlopt run experiments/quick.yaml",
+    ):
         assert word in out
     assert call()[1].strip() == out.strip()  # no arguments: the same
 

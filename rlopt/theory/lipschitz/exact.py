@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy.optimize import linprog
@@ -19,7 +20,7 @@ from scipy.optimize import linprog
 from rlopt.theory.checks import known
 from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
-from rlopt.theory.lipschitz.regions import NORMS, Region, box, operator_norm
+from rlopt.theory.lipschitz.regions import NORMS, box, operator_norm
 
 MARGIN = 1e-9  # a cell counts if a ball of this radius fits into it
 FLAT = 1e-12  # relative; below it a pre-activation counts as constant, or as 0
@@ -28,7 +29,7 @@ REGIONS = 20_000
 PATTERNS = 16  # neurons of which `formal_global` tries all patterns
 
 
-def exact(net: Network, region: Region | None = None, norm: str = "l2") -> float:
+def exact(net: Network, region: Any = None, norm: str = "l2") -> float:
     """The Lipschitz constant itself: the largest norm of the Jacobian over all linear pieces.
 
     On a box with an interior it is the least L with |f(x) - f(y)| <= L |x - y| for all x and y in
@@ -55,7 +56,7 @@ def exact(net: Network, region: Region | None = None, norm: str = "l2") -> float
     return max(float(operator_norm(J, norm)) for J in pieces(net, region))
 
 
-def linear_regions(net: Network, region: Region | None = None) -> int:
+def linear_regions(net: Network, region: Any = None) -> int:
     """How many patterns of signs the pre-activations attain on sets with an interior.
 
     Raises:
@@ -64,7 +65,7 @@ def linear_regions(net: Network, region: Region | None = None) -> int:
     return sum(1 for _ in pieces(net, region))
 
 
-def pieces(net: Network, region: Region | None = None) -> Iterator[np.ndarray]:
+def pieces(net: Network, region: Any = None) -> Iterator[np.ndarray]:
     """The Jacobians (m, n0) of all linear pieces, each once for each of its cells.
 
     Raises:

@@ -1,11 +1,10 @@
 """LipSDP by a primal-dual interior-point method that forms no constraint matrix.
 
-The programme is brought to its normal form first: every neuron with slopes [0, 1] and a row of
-norm about 1, stable neurons gone, inputs reduced to the row space of what acts on them. There each
-constraint is A_i = b_i g_i^T + g_i b_i^T, g_i = b_i - a_i, so that the Schur matrix of the HKM
-direction, tr(A_i X A_j P), is a sum of Hadamard products of Gram matrices: O(n^3) an iteration
-instead of O(n^4). The primal iterates are strictly feasible, each a sound bound; the dual ones
-become feasible on the way (Helmberg et al. 1996; Mehrotra 1992 for the corrector).
+In the normal form each constraint is A_i = b_i g_i^T + g_i b_i^T, g_i = b_i - a_i, so that the
+Schur matrix of the HKM direction, tr(A_i X A_j P) with P = M^-1, is a sum of Hadamard products of
+Gram matrices: O(n^3) an iteration instead of O(n^4). The primal iterates are strictly feasible,
+each a sound bound; the dual ones become feasible on the way (Helmberg et al. 1996; Mehrotra 1992
+for the corrector).
 
     primal  min c . theta   s.t.  M = sum_j theta_j E_j - C > 0,  theta > 0
     dual    max tr(C X)     s.t.  tr(E_j X) + s_j = c_j,  X > 0,  s > 0
@@ -19,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh, lapack
 
-from rlopt.theory.certificate import exactly
 from rlopt.theory.lipschitz import proof
 from rlopt.theory.lipschitz.lfr import LFR
+from rlopt.theory.lipschitz.normal import Normal, moved_by_inputs
 
 ITERATIONS = 150
 BOUNDARY = 0.95  # share of the way to the boundary
@@ -65,124 +64,22 @@ def solve(lfr: LFR, norm: str, structure: str = "neuron", gap: float | None = No
     Raises:
         ValueError: no strictly feasible multipliers were found.
     """
-    moved = _moved_by_inputs(lfr)
+    moved = moved_by_inputs(lfr)
     if not lfr.Y.value[:, np.append(np.ones(lfr.inputs, bool), moved)].any():
         return _constant(lfr, norm, moved)
-    normal = _normal(lfr, norm)
+    normal = Normal.of(lfr, norm)
     programme = _programme(normal, norm, structure)
     if norm != "l2" and lfr.outputs == 1 and not len(normal.kept):
         found, X, values = _closed(normal.Y[0])
     else:
-        start = _start(programme, normal.layer)
+        start = _start(programme, normal)
         if gap is None:
             gap = FINE if len(programme.C) <= SWITCH else COARSE
         found, X, values = _iterate(programme, start, gap)
-    candidates = [_given(lfr, normal, norm, programme.spread(theta)) for theta in reversed(found)]
-    size = normal.size if norm == "l2" else np.sqrt(normal.size)
-    primal, dual = (size * value for value in values)
-    back = normal.back
-    if norm != "l2":
-        back = np.block(
-            [
-                [back, np.zeros((len(back), lfr.outputs))],
-                [np.zeros((lfr.outputs, back.shape[1])), np.eye(lfr.outputs)],
-            ]
-        )
-    return Solution(candidates, back @ X @ back.T, primal, dual, len(found) - 1)
-
-
-class _Normal(NamedTuple):
-    """The representation with slopes [0, 1], in scaled variables [x; z].
-
-    Attributes:
-        A: (N', n).
-        Y: (m, n), of norm 1.
-        layer: (N',), from 0 without gaps.
-        kept: indices of its neurons in the representation as given.
-        factor: multiplier here over multiplier there, (N',), but for `size`.
-        size: |y|^2 there over |y|^2 here.
-        back: [x; w] there from [x; z] here.
-    """
-
-    A: np.ndarray
-    Y: np.ndarray
-    layer: np.ndarray
-    kept: np.ndarray
-    factor: np.ndarray
-    size: float
-    back: np.ndarray
-
-
-def _normal(lfr: LFR, norm: str) -> _Normal:
-    """The normal form, in floating point."""
-    n0, width = lfr.inputs, lfr.beta - lfr.alpha
-    A, Y = lfr.A.value, lfr.Y.value
-    kept = np.flatnonzero(width > 0.0)
-    eye = np.eye(lfr.neurons)
-    # w = alpha v + width z: v, w and y in terms of [x; z]
-    right = np.hstack([A[:, :n0], (A[:, n0:] * width)[:, kept]])
-    V = right
-    if lfr.alpha.any():
-        V = np.linalg.solve(eye - A[:, n0:] * lfr.alpha, right)
-    W = lfr.alpha[:, None] * V
-    W[kept, n0 + np.arange(len(kept))] += width[kept]
-    back = np.vstack([np.eye(n0, V.shape[1]), W])
-    V, out = V[kept], Y @ back
-    ranks = np.unique(lfr.layer[kept], return_inverse=True)[1]
-    scale = np.ones(V.shape[1])
-    if norm == "l2":
-        # only the part of x in the row space of what acts on it matters
-        Q = _row_space(np.vstack([V[:, :n0], out[:, :n0]]))
-        V, out, back = (np.hstack([m[:, :n0] @ Q, m[:, n0:]]) for m in (V, out, back))
-        n0 = Q.shape[1]
-        scale = np.ones(V.shape[1])
-    for k in range(ranks.max(initial=-1) + 1):
-        rows = np.flatnonzero(ranks == k)
-        scale[n0 + rows] = _row_scale(V[rows] * scale)
-    V = V * scale / scale[n0:, None]
-    out, back = out * scale, back * scale
-    size = float(np.linalg.norm(out, 2)) or 1.0
-    factor = (width[kept] * scale[n0:]) ** 2
-    return _Normal(V, out / size, ranks, kept, factor, size**2, back)
-
-
-def _row_space(matrix: np.ndarray) -> np.ndarray:
-    """Orthonormal columns that span the rows; the identity where that reduces nothing."""
-    n = matrix.shape[1]
-    if len(matrix) >= n:
-        return np.eye(n)
-    return np.linalg.qr(matrix.T)[0]
-
-
-def _row_scale(block: np.ndarray) -> np.ndarray:
-    """What to divide the rows of a layer by, to make it a matrix of norm 1 with even rows."""
-    norms = np.linalg.norm(block, axis=1)
-    norms[norms == 0.0] = 1.0
-    whole = np.linalg.norm(block / norms[:, None], 2)
-    return norms * (whole if whole > 0.0 else 1.0)
-
-
-def _given(lfr: LFR, normal: _Normal, norm: str, spread: np.ndarray) -> np.ndarray:
-    """Multipliers of the representation as given from those of the normal form."""
-    outer, here = np.split(spread, [len(spread) - len(normal.kept)])
-    size = normal.size if norm == "l2" else np.sqrt(normal.size)
-    t = np.zeros(lfr.neurons)
-    t[normal.kept] = size * here / normal.factor
-    return t if norm == "l2" else np.concatenate([t, size * outer])
-
-
-def _moved_by_inputs(lfr: LFR) -> np.ndarray:
-    """Which neurons some path of nonzero weights joins to an input, (N,)."""
-    links = (lfr.A.value != 0.0) & np.append(
-        np.ones(lfr.inputs, bool), (lfr.alpha != 0.0) | (lfr.beta != 0.0)
-    )
-    moved = links[:, : lfr.inputs].any(axis=1)
-    for _ in range(lfr.neurons):
-        further = moved | links[:, lfr.inputs :][:, moved].any(axis=1)
-        if (further == moved).all():
-            break
-        moved = further
-    return moved
+    pieces = [np.split(programme.spread(theta), [len(programme.outer)]) for theta in found[::-1]]
+    candidates = [normal.multipliers(d[: d.size * (norm != "l2")], t) for d, t in pieces]
+    primal, dual = (normal.size * value for value in values)
+    return Solution(candidates, normal.moments(X), primal, dual, len(found) - 1)
 
 
 def _constant(lfr: LFR, norm: str, moved: np.ndarray) -> Solution:
@@ -256,7 +153,7 @@ class _Programme:
         return np.add.reduceat(np.add.reduceat(whole, self.first, axis=0), self.first, axis=1)
 
 
-def _programme(normal: _Normal, norm: str, structure: str) -> _Programme:
+def _programme(normal: Normal, norm: str, structure: str) -> _Programme:
     """l2: C = Y^T Y and rho on all inputs; l_inf: C has Y off the diagonal, tau and mu."""
     N, n = normal.A.shape
     m, n0 = len(normal.Y), n - N
@@ -273,9 +170,7 @@ def _programme(normal: _Normal, norm: str, structure: str) -> _Programme:
     g[:, :n] = np.eye(N, n, n0) - normal.A
     weight = np.ones(N)
     if structure == "layer":
-        largest = np.zeros(normal.layer.max(initial=-1) + 1)
-        np.maximum.at(largest, normal.layer, normal.factor)
-        weight = normal.factor / largest[normal.layer]
+        weight = normal.even
         runs += np.bincount(normal.layer).tolist()
     else:
         runs += [1] * N
@@ -291,44 +186,21 @@ def _programme(normal: _Normal, norm: str, structure: str) -> _Programme:
     )
 
 
-def _factor(matrix: np.ndarray) -> np.ndarray | None:
-    """Lower Cholesky factor, or None."""
-    if matrix.size == 0:
-        return matrix
-    factor, info = lapack.dpotrf(matrix, lower=1)
-    return factor if info == 0 else None
-
-
-def _inverse(factor: np.ndarray) -> np.ndarray:
-    """Of L L^T, symmetric."""
-    inverse = np.tril(lapack.dpotri(factor, lower=1)[0])
-    return inverse + np.tril(inverse, -1).T
-
-
-def _reach(factor: np.ndarray, direction: np.ndarray) -> float:
-    """How far the direction may be followed until L L^T + a D is singular."""
-    reduced = lapack.dsygst(direction, factor, lower=1)[0]
-    least = float(eigvalsh(reduced, lower=True, subset_by_index=[0, 0], check_finite=False)[0])
-    return np.inf if least >= 0.0 else -1.0 / least
-
-
-def _inside(values: np.ndarray, direction: np.ndarray) -> float:
-    """The same for positive numbers."""
-    down = direction < 0.0
-    return float(np.min(-values[down] / direction[down], initial=np.inf))
-
-
-def _start(programme: _Programme, layer: np.ndarray) -> np.ndarray:
+def _start(programme: _Programme, normal: Normal) -> np.ndarray:
     """Strictly feasible theta: t = c growth^(depth - layer), then rho, or tau and mu, doubled.
 
     Raises:
         ValueError: none was found.
     """
     inner, priced = programme.inner, programme.cost > 0.0
-    levels = (layer.max(initial=0) - layer)[programme.first[~priced] - len(programme.outer)]
+    each = programme.first[~priced] - len(programme.outer)
+    levels = (normal.layer.max(initial=0) - normal.layer)[each]
     theta = np.where(priced, 1.5, 1.0)
+    if np.triu(normal.A[:, inner]).any():  # neurons feed back: well-posed for even multipliers
+        theta[~priced] = (normal.even / programme.weight[len(programme.outer) :])[each]
+    shape = theta[~priced]
     for growth in 2.0 ** np.arange(0.0, 31.0):
-        theta[~priced] = growth**levels
+        theta[~priced] = shape * growth**levels
         D = programme.matrix(theta)[inner, inner]
         if _factor(D - COMFORT * np.diag(np.diag(D))) is not None:
             break

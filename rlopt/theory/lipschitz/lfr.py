@@ -80,9 +80,7 @@ class LFR:
             return self._group_constraints(t)
         # [a; b]^T [[p, q], [q, 2t]] [a; b] with diagonal p and q
         return self._form(
-            np.diag(2.0 * self.alpha * self.beta * t),
-            np.diag(-(self.alpha + self.beta) * t),
-            np.diag(2.0 * t),
+            2.0 * self.alpha * self.beta * t, -(self.alpha + self.beta) * t, np.diag(2.0 * t)
         )
 
     def _group_constraints(self, t: np.ndarray) -> Enclosed:
@@ -97,21 +95,20 @@ class LFR:
         return self._form(2.0 * S - T, -(P + S), T + 2.0 * P)
 
     def _form(self, aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> Enclosed:
-        """A^T aa A + A^T ab B + B^T ab^T A + B^T bb B, where B [x; w] = w."""
+        """A^T aa A + A^T ab B + B^T ab A + B^T bb B, where B [x; w] = w.
 
-        def rounded(matrix: np.ndarray) -> Enclosed:
-            return Enclosed(matrix, 8.0 * UNIT * np.abs(matrix))
-
-        n0, turned = self.inputs, Enclosed(self.A.value.T, self.A.error.T)
+        aa and ab are symmetric matrices, or vectors for diagonal ones.
+        """
+        n0 = self.inputs
         if np.any(aa):
-            total = times(turned, times(rounded(aa), self.A))
+            total = times(Enclosed(self.A.value.T, self.A.error.T), _weighted(aa, self.A))
         else:
             total = exactly(np.zeros((n0 + self.neurons,) * 2))
-        cross = times(turned, rounded(ab))
+        cross = _weighted(ab, self.A)
         wide = exactly(np.zeros_like(total.value))
         for got, put in zip(cross, wide, strict=True):
-            put[:, n0:] += got
-            put[n0:] += got.T
+            put[:, n0:] += got.T
+            put[n0:] += got
         wide.value[n0:, n0:] += bb
         wide.error[n0:, n0:] += 16.0 * UNIT * (np.abs(bb) + np.abs(wide.value[n0:, n0:]))
         return plus(total, wide)
@@ -120,14 +117,17 @@ class LFR:
         """The same network with w = alpha v + (beta - alpha) z for the chosen neurons.
 
         The new neurons z have slopes [0, 1] and come after the others; where beta = alpha there is
-        none. A multiplier t of such a neuron becomes t (beta - alpha)^2. Neurons must be ordered so
-        that the chosen ones feed each other only forwards, unless alpha is 0 for all of them.
+        none. A multiplier t of such a neuron becomes t (beta - alpha)^2.
 
         Args:
             chosen: (N,) booleans.
 
         Returns:
             The new representation and the indices of its neurons in the old one.
+
+        Raises:
+            ValueError: chosen neurons feed each other so that v = A [x; alpha v] may have no
+                unique solution.
         """
         n0, alpha, width = self.inputs, self.alpha[chosen], (self.beta - self.alpha)[chosen]
         stay, moved = np.flatnonzero(~chosen), np.flatnonzero(chosen)
@@ -178,6 +178,15 @@ class LFR:
         return new, (t * factor)[order]
 
 
+def _weighted(weights: np.ndarray, matrix: Enclosed) -> Enclosed:
+    """The product with computed weights; a vector stands for a diagonal matrix."""
+    if weights.ndim == 2:
+        return times(Enclosed(weights, 8.0 * UNIT * np.abs(weights)), matrix)
+    value = weights[:, None] * matrix.value
+    error = np.abs(weights)[:, None] * matrix.error * (1.0 + 1e-12)
+    return Enclosed(value, error + 16.0 * UNIT * np.abs(value))
+
+
 def _columns(matrix: Enclosed, index: np.ndarray) -> Enclosed:
     return Enclosed(matrix.value[:, index], matrix.error[:, index])
 
@@ -190,22 +199,45 @@ def _beside(a: Enclosed, b: Enclosed) -> Enclosed:
     return Enclosed(np.hstack([a.value, b.value]), np.hstack([a.error, b.error]))
 
 
-def _solve(strict: Enclosed, right: Enclosed) -> Enclosed:
-    """(I - L)^-1 R for a strictly lower triangular L, with the error of substitution.
+def _solve(L: Enclosed, right: Enclosed) -> Enclosed:
+    """(I - L)^-1 R with its error; L is strictly lower triangular unless neurons feed back.
 
     Raises:
-        ValueError: L is not strictly lower triangular.
+        ValueError: I - L was not proved to be invertible.
     """
-    if not np.any(strict.value):
+    if not np.any(L.value):
         return right
-    if np.any(np.triu(strict.value)):
-        raise ValueError("LFR: neurons that feed back can only be shifted where alpha is 0")
-    eye = np.eye(len(strict.value))
-    solution = solve_triangular(eye - strict.value, right.value, lower=True, unit_diagonal=True)
+    forwards = not np.any(np.triu(L.value))
+    eye = np.eye(len(L.value))
+    if forwards:
+        solution = solve_triangular(eye - L.value, right.value, lower=True, unit_diagonal=True)
+    else:
+        solution = np.linalg.solve(eye - L.value, right.value)
     size = np.abs(solution)
-    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(strict.value)) @ size)
-    doubt += right.error + strict.error @ size
-    # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products without cancellation
-    bound = np.abs(strict.value) + strict.error
-    error = solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True)
-    return Enclosed(solution, np.abs(error) * (1.0 + 1e-9))
+    doubt = gamma_n(2 * len(eye) + 4) * ((eye + np.abs(L.value)) @ size)
+    doubt += right.error + L.error @ size
+    error = _spread(L, np.abs(right.value - (solution - L.value @ solution)) + 2.0 * doubt)
+    if forwards:
+        # |(I - L)^-1| <= (I - |L|)^-1, all of whose entries are sums of products
+        bound = np.abs(L.value) + L.error
+        sums = np.abs(solve_triangular(eye - bound, doubt, lower=True, unit_diagonal=True))
+        error = np.minimum(error, sums * (1.0 + 1e-9))
+    if not np.isfinite(error).all():
+        raise ValueError("LFR: neurons that feed back were not proved to have a unique solution")
+    return Enclosed(solution, error)
+
+
+def _spread(L: Enclosed, residual: np.ndarray) -> np.ndarray:
+    """|(I - L)^-1| times a residual, bounded by an approximate inverse C; inf where C is none.
+
+    (I - L)^-1 = (C (I - L))^-1 C, and |(C (I - L))^-1 - I| <= d / (1 - d), d = |I - C (I - L)|.
+    """
+    eye = np.eye(len(L.value))
+    C = np.linalg.inv(eye - L.value)
+    system = Enclosed(eye - L.value, L.error + UNIT * (eye + np.abs(L.value)))
+    product = times(exactly(C), system)
+    d = (np.abs(eye - product.value) + product.error).sum(axis=1).max() * (1.0 + 1e-9)
+    if not d < 1.0:
+        return np.full_like(residual, np.inf)
+    moved = np.abs(C) @ residual
+    return (moved + d / (1.0 - d) * moved.max(axis=0)) * (1.0 + 1e-9)

@@ -9,7 +9,7 @@ the norm larger. Moves count only if the norm, computed anew, has grown.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class Trace(NamedTuple):
 
 
 def lower_bound(
-    net: Network, region: Region | None = None, norm: str = "l2", seed: int = 0
+    net: Network, region: Any = None, norm: str = "l2", seed: int = 0
 ) -> tuple[float, np.ndarray]:
     """The largest Jacobian norm found, and where it is.
 
@@ -198,7 +198,8 @@ class _Search:
             v += (here * trace.v).sum(axis=1)
             end -= layer.neurons
         beyond = 1.0 + 10.0 ** rng.uniform(-3.0, 0.5, count)
-        length = beyond * v / ((a * a).sum(axis=1) + 1e-300)
+        squares = (a * a).sum(axis=1)
+        length = np.where(squares > 0.0, beyond * v / np.where(squares > 0.0, squares, 1.0), 0.0)
         return -(length[:, None] * a).reshape(FLIPS, -1, points.shape[1])
 
 
@@ -311,7 +312,9 @@ def _attained(net: Network, witness: np.ndarray, norm: str) -> float:
     for layer, trace in zip(net.layers, traces, strict=True):
         inner = np.abs(trace.slope[0])[:, None] * (np.abs(layer.W) @ size)
         if layer.D is not None:
-            strength = np.abs(np.linalg.inv(np.eye(layer.neurons) - trace.slope[0][:, None] * layer.D))
+            strength = np.abs(
+                np.linalg.inv(np.eye(layer.neurons) - trace.slope[0][:, None] * layer.D)
+            )
             inner = strength @ inner
         size = np.abs(layer.G) @ inner + (0.0 if layer.H is None else np.abs(layer.H) @ size)
         terms += layer.inputs + 4 * layer.neurons + 8
@@ -336,9 +339,10 @@ def _cost(net: Network) -> float:
 def _kink_scale(net: Network) -> float:
     """How far from 0 the first layer's kinks, or the bends of a smooth activation, are."""
     for layer in net.layers:
-        if layer.neurons:
-            length = np.linalg.norm(layer.W, axis=1)
-            return float(np.median((np.abs(layer.b) + 0.1) / (length + 1e-300)))
+        length = np.linalg.norm(layer.W, axis=1)
+        if length.any():
+            kinks = (np.abs(layer.b) + 0.1)[length > 0.0] / length[length > 0.0]
+            return float(np.median(kinks))
     return 1.0
 
 

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlopt.theory.certificate import UNIT, Enclosed, exactly, times
+from rlopt.theory.certificate import UNIT, Enclosed, exactly, gamma_n, spectral_norm, times
 from rlopt.theory.checks import finite_array, known
 from rlopt.theory.lipschitz.activations import Activation
 from rlopt.theory.lipschitz.layers import Layer, comparators, invariant, linear
@@ -283,37 +283,64 @@ def _build(
 ) -> LFR:
     """Propagate each layer's input as a map of [x; w]: A = W X + D e, X' = H X + G e."""
     n0, total = net.inputs, net.inputs + net.neurons
-    state = exactly(np.eye(n0, total))
-    chosen: slice | None = slice(0, n0)  # the state is these columns of the identity
+    state = _State.selecting(slice(0, n0), total)
     rows, start = [], n0
     for layer in net.layers:
         here = slice(start, start + layer.neurons)
-        A = _through(layer.W, layer.rounding, state, chosen)
+        A = state.through(layer.W, layer.rounding).matrix
         if layer.D is not None:
             A.value[:, here] += layer.D
         rows.append(A)
         if layer.plain:
-            state, chosen = exactly(np.eye(total)[here]), here
+            state = _State.selecting(here, total)
         else:
             H = np.zeros((layer.outputs, layer.inputs)) if layer.H is None else layer.H
-            state, chosen = _through(H, layer.rounding, state, chosen), None
-            state.value[:, here] += layer.G
-            state.error[:, here] += layer.rounding * np.abs(layer.G)
+            state = state.through(H, layer.rounding)
+            rounded = layer.rounding * np.abs(layer.G)
+            state.matrix.value[:, here] += layer.G
+            state.matrix.error[:, here] += rounded
+            state.doubt[here] += np.linalg.norm(rounded, axis=0) * (1.0 + 1e-12)
         start = here.stop
     stacked = Enclosed(*(np.vstack(parts) for parts in zip(*rows, strict=True)))
     widths = [layer.neurons for layer in net.layers]
-    return LFR(stacked, state, alpha, beta, np.repeat(np.arange(len(widths)), widths), groups)
+    layer_of = np.repeat(np.arange(len(widths)), widths)
+    return LFR(stacked, state.matrix, alpha, beta, layer_of, groups)
 
 
-def _through(
-    matrix: np.ndarray, rounding: float, state: Enclosed, chosen: slice | None
-) -> Enclosed:
-    """The product with the state; without rounding where the state merely selects."""
-    if chosen is None:
-        return times(Enclosed(matrix, rounding * np.abs(matrix)), state)
-    value = np.zeros((len(matrix), state.value.shape[1]))
-    value[:, chosen] = matrix
-    return Enclosed(value, rounding * np.abs(value))
+class _State(NamedTuple):
+    """A layer's input as a map of [x; w].
+
+    Entrywise bounds on a product's error grow with the norms of |W|, in deep networks far beyond
+    any use; bounds on the columns' Euclidean norms grow with the norm of W. The smaller one counts.
+
+    Attributes:
+        matrix: the map.
+        doubt: bounds on the norms of its columns' errors.
+        chosen: the map merely selects these columns; None where it does not.
+    """
+
+    matrix: Enclosed
+    doubt: np.ndarray
+    chosen: slice | None = None
+
+    @classmethod
+    def selecting(cls, chosen: slice, total: int) -> _State:
+        return cls(exactly(np.eye(total)[chosen]), np.zeros(total), chosen)
+
+    def through(self, matrix: np.ndarray, rounding: float) -> _State:
+        """The product of a matrix, known up to `rounding`, with the map."""
+        size, (value, error) = np.abs(matrix), self.matrix
+        if self.chosen is not None:  # nothing is rounded
+            product = exactly(np.zeros((len(matrix), len(self.doubt))))
+            product.value[:, self.chosen] = matrix
+            product.error[:, self.chosen] = rounding * size
+            return _State(product, np.linalg.norm(product.error, axis=0) * (1.0 + 1e-12))
+        product = times(Enclosed(matrix, rounding * size), self.matrix)
+        fresh = gamma_n(matrix.shape[1] + 4) * (size @ np.abs(value))
+        fresh += rounding * (size @ (np.abs(value) + error))
+        doubt = spectral_norm(matrix) * self.doubt + np.linalg.norm(fresh, axis=0)
+        doubt *= 1.0 + 1e-12
+        return _State(Enclosed(product.value, np.minimum(product.error, doubt)), doubt)
 
 
 def _matrices(name: str, given: Sequence[Any]) -> list[np.ndarray]:

@@ -7,7 +7,8 @@ interior point, by as little as makes the proof of `positive_definite` succeed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +17,8 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
 from rlopt.theory.certificate import Enclosed, exactly, gamma_n, plus, positive_definite, times, up
 from rlopt.theory.lipschitz.lfr import LFR
 
-LARGER = (1e-12, 1e-11, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # relative, of rho
-BLENDS = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # share of the interior point
+LARGER = (1e-12, 1e-10, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # loss, relative to rho
+NEARBY = 1e-8  # loss from which on multipliers other than the candidates are tried
 TINY = 1e-200  # a constant network has L = 0, which no strict inequality proves
 
 
@@ -104,7 +105,7 @@ def value(lfr: LFR, norm: str, multipliers: np.ndarray) -> tuple[np.ndarray, flo
 
 
 def prove(lfr: LFR, norm: str, candidates: Sequence[np.ndarray]) -> Proved:
-    """The value of the first of several candidates that can be proved.
+    """The value of one of several candidates that can be proved, with as little loss as it takes.
 
     Args:
         lfr: the network, one of `rows`.
@@ -118,21 +119,60 @@ def prove(lfr: LFR, norm: str, candidates: Sequence[np.ndarray]) -> Proved:
     Raises:
         ValueError: every candidate is infeasible, even close to it.
     """
-    best: Proved | None = None
-    for given in _attempts(lfr, candidates):
-        found = value(lfr, norm, given)
-        if found is None:
-            continue
-        multipliers, rho = found
-        for slack in LARGER:
+    found = [pair for given in candidates if (pair := value(lfr, norm, given)) is not None]
+    least = min((rho for _, rho in found), default=np.inf)
+    nearby = _Nearby(lfr, norm, candidates[0])
+    worse = []
+    for slack in LARGER:
+        near = nearby.values(slack) if slack >= NEARBY else []
+        for multipliers, rho in [*found, *near]:
+            if rho > least * (1.0 + slack):
+                continue
             larger, enlarged = _enlarged(lfr, norm, multipliers, rho, slack)
             if holds(lfr, norm, larger, enlarged, "rump"):
                 return Proved(larger, enlarged, "rump")
-        if best is None:
-            best = Proved(multipliers, rho, "none")
-    if best is None:
+        worse += [pair for pair in near if pair[1] > least * (1.0 + slack)]
+    for multipliers, rho in sorted([*found, *worse], key=lambda pair: pair[1]):
+        larger, enlarged = _enlarged(lfr, norm, multipliers, rho, LARGER[-1])
+        if holds(lfr, norm, larger, enlarged, "rump"):
+            return Proved(larger, enlarged, "rump")
+    if not [*found, *worse]:
         raise ValueError("lipschitz: these multipliers prove no bound: M(rho, t) is never positive")
-    return _by_balls(lfr, norm, best)
+    return _by_balls(lfr, norm, Proved(*(found or worse)[0], "none"))
+
+
+class _Nearby:
+    """Multipliers close to given ones that are easier to prove.
+
+    At the optimum M is singular, often in a direction in which inputs hardly show, so that no rho
+    makes up for rounding. Multipliers that grow a little from each layer to the one before it are
+    those of a network with slightly larger weights, and leave room everywhere. Moving t towards the
+    interior helps where t is infeasible.
+    """
+
+    def __init__(self, lfr: LFR, norm: str, given: np.ndarray) -> None:
+        self.lfr, self.norm, self.given = lfr, norm, given
+
+    @cached_property
+    def safe(self) -> np.ndarray | None:
+        """The interior point, where there is one."""
+        try:
+            return interior(self.lfr)
+        except ValueError:
+            return None
+
+    def values(self, share: float) -> list[tuple[np.ndarray, float]]:
+        """What both ways give for a share, which is about what the first one costs."""
+        count, levels = self.lfr.multipliers, _levels(self.lfr)
+        grown = self.given * (1.0 + share)
+        grown[:count] = self.given[:count] * (1.0 + share * (levels + 1) / (levels.max() + 2))
+        moved = [grown]
+        if self.safe is not None:
+            blend = self.given.copy()
+            blend[:count] = (1.0 - share) * blend[:count] + share * self.safe
+            moved.append(blend)
+        pairs = [value(self.lfr, self.norm, multipliers) for multipliers in moved]
+        return [pair for pair in pairs if pair is not None]
 
 
 def interior(lfr: LFR) -> np.ndarray:
@@ -141,16 +181,14 @@ def interior(lfr: LFR) -> np.ndarray:
     Raises:
         ValueError: none was found, as for an implicit layer that may have no fixed point.
     """
-    depth = lfr.layer.max(initial=0)
-    levels = depth - lfr.layer
-    if lfr.groups:
-        starts = np.cumsum([0, *(len(J) for J in lfr.groups[:-1])])
-        levels = levels[starts]
     inner = slice(lfr.inputs, None)
     outputs = lfr.Y.value[:, inner]
     for growth in 2.0 ** np.arange(0.0, 31.0):
-        t = growth ** levels.astype(float)
-        t = np.concatenate([t, np.zeros(lfr.multipliers - len(t))])
+        if np.log2(growth) * lfr.layer.max(initial=0) > 1000.0:
+            break  # beyond float64
+        t = growth ** _levels(lfr).astype(float)
+        if lfr.groups:
+            t[len(lfr.groups) :] = 0.0  # of groups only lambda
         block = lfr.constraints(t).value[inner, inner]
         try:
             factor = cho_factor(block, lower=True)
@@ -162,17 +200,13 @@ def interior(lfr: LFR) -> np.ndarray:
     raise ValueError("lipschitz: no multipliers were found to start from: is the net well-posed?")
 
 
-def _attempts(lfr: LFR, candidates: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """The candidates as they are, then the first moved towards the interior."""
-    yield from candidates
-    try:
-        safe = interior(lfr)
-    except ValueError:
-        return
-    for share in BLENDS[1:]:
-        moved = candidates[0].copy()
-        moved[: lfr.multipliers] = (1.0 - share) * moved[: lfr.multipliers] + share * safe
-        yield moved
+def _levels(lfr: LFR) -> np.ndarray:
+    """How many layers follow that of each multiplier."""
+    levels = lfr.layer.max(initial=0) - lfr.layer
+    if not lfr.groups:
+        return levels
+    starts = np.cumsum([0, *(len(J) for J in lfr.groups[:-1])])
+    return np.tile(levels[starts], 4)
 
 
 def _enlarged(

@@ -1,14 +1,16 @@
-"""The command `rlopt`: look around, run a suite, read its report, check the installation."""
+"""The command `rlopt`: look around, run a suite, certify a policy, check the installation."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
+
+from rlopt.cli.certify import certify
+from rlopt.cli.say import fail, show
 
 # Everything heavy is imported inside the commands: `rlopt --help` answers at once.
 
@@ -52,7 +54,7 @@ def envs() -> None:
     """
     from rlopt.bench.listing import environments
 
-    _print(environments())
+    show(environments())
 
 
 @app.command()
@@ -60,7 +62,7 @@ def agents() -> None:
     """List the agents that a suite, or rlopt.agents.make(name, env), can use."""
     from rlopt.bench.listing import agents as listed
 
-    _print(listed())
+    show(listed())
 
 
 @app.command()
@@ -87,11 +89,11 @@ def run(
 
     workers = _cores() if workers is None else workers
     if workers < 1:
-        _fail(f"--workers must be at least 1, got {workers}")
+        fail(f"--workers must be at least 1, got {workers}")
     try:
         loaded = load_suite(suite)
     except SuiteError as error:
-        _fail(str(error))
+        fail(str(error))
     folder = runs / loaded.name
     command = f"rlopt run {shlex.quote(str(suite))}"
     if runs != RUNS:
@@ -100,9 +102,9 @@ def run(
         with Display(loaded, folder, workers) as display:
             run_suite(loaded, folder, workers=workers, command=command, changed=display.update)
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
     except KeyboardInterrupt:
-        _fail(f"stopped; what is finished is kept, go on with: {command}", code=130)
+        fail(f"stopped; what is finished is kept, go on with: {command}", code=130)
     _show(folder)
 
 
@@ -142,24 +144,11 @@ def _show(folder: Path) -> None:
         board.write(folder)
         page = write_report(folder, results, board)
     except (FileNotFoundError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     except OSError as error:
-        _fail(f"cannot write the report in {folder}: {error.strerror or error}")
-    _print(render(board))
+        fail(f"cannot write the report in {folder}: {error.strerror or error}")
+    show(render(board))
     typer.echo(f"report    {page}")
 
 
-def _print(renderable: Any) -> None:
-    from rich.console import Console
-
-    # Where nobody looks (a file, a pipe) lines may be as long as the table is.
-    Console(width=None if sys.stdout.isatty() else 120).print(renderable)
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"rlopt: {message}", err=True)
-    raise typer.Exit(code)
-
-
-if __name__ == "__main__":
-    app()
+app.command(name="certify")(certify)

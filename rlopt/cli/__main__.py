@@ -1,0 +1,5 @@
+"""`python -m rlopt.cli`."""
+
+from rlopt.cli import app
+
+app()
