@@ -191,6 +191,22 @@ def test_crown_is_a_bound_in_exact_arithmetic():
                     assert high[i] <= float(reach) * (1.0 + 1e-9)
 
 
+def test_crown_covers_what_cancellation_leaves():
+    # the second matrix maps the range of the first to 0, up to rounding; all neurons are active
+    rng = np.random.default_rng(2)
+    first, bias = rng.normal(size=(12, 3)), rng.uniform(10.0, 20.0, size=12)
+    second = np.linalg.svd(first)[0][:, 3:].T
+    net = Network.from_weights([first, second, np.ones((1, 9))], [bias, np.zeros(9), [0.0]])
+    low, high = preactivations(net, around(3, 1.0))[1]
+    with mpmath.workdps(50):
+        found, _ = linear_in_exact_arithmetic(net, np.ones(net.neurons))
+        middle = mpmath.matrix(second.tolist()) * mpmath.matrix(bias.tolist())
+        for i in range(9):
+            reach = mpmath.fsum(abs(found[1][i, j]) for j in range(3))
+            assert low[i] <= middle[i] - reach and middle[i] + reach <= high[i]
+            assert high[i] - low[i] <= 1e-11
+
+
 def test_slopes_through_kinks_are_improved():
     net = formula_net((2, 6, 6, 1))
     region = around(2, 1.0)

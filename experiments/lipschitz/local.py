@@ -96,6 +96,8 @@ def figure(frame: pd.DataFrame) -> None:
         axis.plot(part["radius"], part[ATTAINED], color=INK, lw=2, label="exact (attained: tanh)")
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.yaxis.set_major_formatter("{x:g}")
+        axis.yaxis.set_minor_formatter("{x:g}")
         axis.set_title(f"{net}, {norm} ({truth} in black)")
     for axis in axes[1]:
         axis.set_xlabel("radius of the box")
