@@ -48,7 +48,7 @@ def uppers(case: Case) -> list[Certificate]:
         found.append(mixing(net, norm, region))
     if norm == "l2" and portfolio._feed_forward(net):
         found.append(eclipse(net, fast=True))
-    if norm == "l2" and not net.implicit_layers:
+    if norm == "l2" and portfolio._startable(net):
         found.append(penalty(net, 3, region))
     if not net.implicit_layers:
         found.append(interval_jacobian(net, region, norm))

@@ -123,11 +123,11 @@ def _name(dims: tuple[int, ...]) -> str:
 
 def main() -> None:
     """Both tables."""
+    described(__doc__)
     for frame, name, decimals in ((sizes(), "sizes", 5), (eclipse_nets(), "eclipse_nets", 9)):
         digits = {c: 2 if c.endswith("[s]") else decimals for c in frame}
         print(write(frame, name, digits))
 
 
 if __name__ == "__main__":
-    described(__doc__)
     main()

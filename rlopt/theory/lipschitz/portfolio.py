@@ -233,9 +233,9 @@ def _methods(race: _Race, seed: int) -> Iterator[_Method]:
     search = _Method(-np.inf, lambda: race.search(seed))
     if here > LONG:
         yield search
-    if norm == "l2" and not net.implicit_layers and not solved:
-        yield from _descent(race, here)
     if _startable(net) and not solved:
+        if norm == "l2":
+            yield from _descent(race, here)
         yield race.method(here, lambda: lipsdp(net, norm, region=region))
         if region is not None and race.last.rigorous == "none":
             yield race.method(everywhere, lambda: lipsdp(net, norm))
