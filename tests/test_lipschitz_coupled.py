@@ -18,7 +18,7 @@ from rlopt.theory.lipschitz.norms import product_bound
 from rlopt.theory.pep import SolverFailed
 
 cp: Any = cvxpy  # its types do not say what it exports
-TABLE = 1e-5  # relative, as the notes' values
+TABLE = 1e-5  # relative, as the reference values
 FULL = 2e-4  # values found with T, S and P carry the solver's noise
 SMALL, MIDDLE, WIDE = (2, 4, 1), (2, 4, 4, 2), (3, 6, 6, 2)
 

@@ -10,7 +10,7 @@ from lipschitz_nets import biases, formula, formula_net, gaussian, weights
 from rlopt.theory.lipschitz import Network
 from rlopt.theory.lipschitz.exact import exact, formal_global, linear_regions, pieces
 
-TABLE = 1e-6  # relative; the notes print 8 digits
+TABLE = 1e-6  # relative; they have 8 digits
 SHORT = 1e-5  # where they print 7
 DIMS = [(2, 3, 1), (2, 4, 3, 2), (3, 5, 5, 2), (2, 6, 6, 1)]
 # dims; constant and regions global, on [-1, 1]^n0, on [-.2, .2]^n0; formal global constant

@@ -19,7 +19,7 @@ from rlopt.theory.lipschitz.relax import image, lines
 from rlopt.theory.lipschitz.slopes import preactivations, slopes
 
 ROUNDING = 1e-12  # relative error of sampled values and Jacobians
-TABLE = 1e-6  # the notes give six decimals
+TABLE = 1e-6  # they have six decimals
 # --- one activation ---
 
 
@@ -351,7 +351,7 @@ def test_interval_products_are_rounded_outwards():
 @pytest.mark.parametrize(
     ("radius", "value"), [(0.05, 1.5815), (0.2, 2.8925), (0.5, 6.7486), (1.0, 7.4455)]
 )
-def test_interval_jacobian_of_the_notes(radius, value):
+def test_interval_jacobian_with_interval_slopes(radius, value):
     # theirs: interval bounds on pre-activations, from the inputs forwards only
     net, region = formula_net((2, 6, 6, 1)), around(2, radius)
     alpha, beta = slopes(net, region, relaxed=False)

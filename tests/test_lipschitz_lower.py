@@ -80,7 +80,7 @@ def test_the_value_is_attained_at_the_witness(kind, norm):
 
 
 def test_smooth_nets_reach_what_dense_samples_reach():
-    # notes, section 8: sampled on the boxes
+    # sampled on the boxes
     for r, sampled in ((1.0, 1.469388), (0.2, 1.288521)):
         net = formula_net((2, 6, 6, 1), "tanh")
         region = region_of(net, r)

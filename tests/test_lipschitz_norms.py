@@ -15,7 +15,7 @@ from rlopt.theory.lipschitz.certificate import proved
 from rlopt.theory.lipschitz.eclipse import eclipse
 from rlopt.theory.lipschitz.norms import product_bound
 
-TABLE = 1e-5  # relative, as the notes' values
+TABLE = 1e-5  # relative, as the reference values
 TIGHT = 1e-9  # what rounding outwards may cost
 
 PLAIN = [

@@ -72,7 +72,7 @@ def test_a_smooth_network_on_a_box_improves_with_every_doubling(
     upper = [record.upper for record in seen]
     assert upper == sorted(upper, reverse=True)
     assert [record.lower for record in seen] == sorted(record.lower for record in seen)
-    # notes' LipSDP on this box is 2.2550441, sampled lower bound 1.288521
+    # LipSDP with interval slopes on this box is 2.2550441, sampled lower bound 1.288521
     assert 1.2885 < found.lower <= found.upper < 1.35
     assert found.best_unverified is None
 

@@ -5,7 +5,7 @@
 Trained for seconds with a fixed seed, saved, read from the zip without unpickling, certified in l2
 in raw units; PPO on normalised observations, whose statistics are folded in. "sampled" is the
 steepest move of the float32 policy itself between two of 20000 close observations. The last column
-is of other weights of the same sizes, from our notes: compare orders of magnitude, not values.
+is of other weights of the same sizes, computed before: compare orders of magnitude, not values.
 Writes results/policies.csv and .md.
 """
 
@@ -42,7 +42,7 @@ class Case(NamedTuple):
         steps: of training.
         settings: of the algorithm.
         budget: of certification [s].
-        notes: LipSDP's value for other weights of these sizes.
+        reference: LipSDP's value for other weights of these sizes.
     """
 
     algorithm: str
@@ -51,7 +51,7 @@ class Case(NamedTuple):
     steps: int
     settings: dict[str, Any]
     budget: float
-    notes: float
+    reference: float
 
 
 CASES = (
@@ -123,7 +123,7 @@ def row(case: Case) -> dict[str, object]:
         "ECLipsE-Fast": eclipse(question.net, fast=True).upper,
         "product": product_bound(question.net).upper,
         "margin": max(found.get("margin", {"": np.nan}).values()),
-        "notes: LipSDP": case.notes,
+        "other weights": case.reference,
     }
 
 

@@ -41,7 +41,7 @@ SIZES: list[tuple[tuple[int, ...], int]] = [  # dimensions, iterations of the pe
     ((8, 1024, 1024, 2), 60),
 ]
 LIPSDP = 800  # neurons
-# (layers, width): LipSDP and ECLipsE-Fast in the notes on these nets
+# (layers, width): reference values of LipSDP and ECLipsE-Fast on these nets
 PUBLISHED = {
     (2, 20): (0.383981, 0.514469),
     (5, 20): (0.568873, 1.44342),
@@ -100,16 +100,16 @@ def sizes() -> pd.DataFrame:
 
 
 def eclipse_nets() -> pd.DataFrame:
-    """One row a net; the notes' values beside ours."""
+    """One row a net; reference values beside ours."""
     rows = []
     for (layers, width), (published, fast) in tqdm(PUBLISHED.items(), desc="eclipse"):
         net = eclipses(layers, width)
         row: dict[str, Any] = {"layers, width": f"{layers}, {width}"}
         row |= timed("lower", lambda net=net: lower_bound(net))
-        row |= timed("lipsdp", lambda net=net: lipsdp(net)) | {"lipsdp, notes": published}
+        row |= timed("lipsdp", lambda net=net: lipsdp(net)) | {"lipsdp, reference": published}
         row |= timed("penalty", lambda net=net: penalty(net, 500))
         row |= timed("eclipse-fast", lambda net=net: eclipse(net, fast=True))
-        row |= {"fast, notes": fast}
+        row |= {"fast, reference": fast}
         rows.append(row | timed("product", lambda net=net: product_bound(net)))
     return pd.DataFrame(rows)
 
