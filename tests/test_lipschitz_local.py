@@ -153,7 +153,9 @@ def test_crown_is_exact_where_all_activations_are_linear():
         np.testing.assert_allclose(high - low, 6.0 * np.abs(product).sum(axis=1), rtol=1e-10)
 
 
-def linear_in_exact_arithmetic(net: Network, slope: np.ndarray) -> tuple[list, mpmath.matrix]:
+def linear_in_exact_arithmetic(
+    net: Network, slope: np.ndarray
+) -> tuple[list[mpmath.matrix], mpmath.matrix]:
     """Maps from the input to each layer's pre-activations, and to the output, with 50 digits."""
     state, found, start = mpmath.eye(net.inputs), [], 0
     for layer in net.layers:

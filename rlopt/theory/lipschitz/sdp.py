@@ -35,7 +35,7 @@ GROUPED = ("lambda", "chain", "full")
 LARGEST_OF_CHAIN = 50  # order of cones: beyond it SCS is faster, and `_lift` makes up for it
 SPREAD = 1e3  # of the sizes of multipliers, beyond which the units are changed
 LIFT = 1e-9  # least eigenvalue of each block for a proof, relative to its multipliers
-PENALTY = 1e5  # mu of Finsler's lemma, relative to the largest lambda of a layer
+PENALTIES = (1e4, 1e5, 1e6)  # mu of Finsler's lemma, relative to the largest lambda of a layer
 
 
 def solve(lfr: LFR, norm: str = "l2", structure: str = "neuron") -> list[np.ndarray]:
@@ -205,15 +205,24 @@ def _neurons(
 def _coupled_row(lfr: LFR, norm: str, coupling: str) -> np.ndarray:
     firsts = np.cumsum([0, *(len(J) for J in lfr.groups[:-1])])
     unit, point = _refined(lfr, norm, lambda unit: _groups(lfr, unit, norm, coupling))
-    multipliers = point.multipliers
+    multipliers = point.multipliers * unit.factors(norm)[firsts]
     if coupling == "full":
-        for k in np.unique(lfr.layer):
-            here = lfr.layer[firsts] == k
-            multipliers[1:3, here] = PENALTY * multipliers[0, here].max()
-    multipliers = multipliers * unit.factors(norm)[firsts]
-    if coupling != "full":
-        _lift(lfr, norm, multipliers, point.diagonal)
+        return _penalised(lfr, norm, multipliers, point.diagonal)
+    _lift(lfr, norm, multipliers, point.diagonal)
     return np.concatenate([multipliers.ravel(), point.diagonal])
+
+
+def _penalised(lfr: LFR, norm: str, multipliers: np.ndarray, diagonal: np.ndarray) -> np.ndarray:
+    """With gamma = nu = mu: more of it loses less bound, and more to rounding."""
+    firsts = np.cumsum([0, *(len(J) for J in lfr.groups[:-1])])
+    layers, found = lfr.layer[firsts], []
+    for penalty in PENALTIES:
+        for k in np.unique(layers):
+            multipliers[1:3, layers == k] = penalty * multipliers[0, layers == k].max()
+        candidate = np.concatenate([multipliers.ravel(), diagonal])
+        proved = proof.prove(lfr, norm, [candidate])
+        found.append((proved.rigorous == "none", proved.rho, candidate))
+    return min(found, key=lambda item: item[:2])[2]
 
 
 def _lift(lfr: LFR, norm: str, multipliers: np.ndarray, diagonal: np.ndarray) -> None:
