@@ -14,7 +14,7 @@ import cvxpy as cp
 import numpy as np
 
 from rlopt.theory.lipschitz import Network
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 PEERS = (2, 32, 32, 1)  # what a general solver manages in seconds
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from rlopt.agents.weights import export_statistics, read, read_statistics
 from rlopt.cli import app, bracket, say
 from rlopt.theory.lipschitz import Certificate, Network, portfolio
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 KEYS = {
     "upper", "lower", "gap", "norm", "region", "method", "rigorous", "seconds", "obs_scale",

@@ -8,7 +8,7 @@ import pytest
 from lipschitz_nets import biases, formula, formula_net, gaussian, weights
 
 from rlopt.theory.lipschitz import Network
-from rlopt.theory.lipschitz.exact import exact, formal_global, linear_regions, pieces
+from rlopt.theory.lipschitz.pieces import exact, formal_global, linear_regions, pieces
 
 TABLE = 1e-6  # relative; they have 8 digits
 SHORT = 1e-5  # where they print 7
@@ -153,6 +153,6 @@ def test_what_is_refused():
 
 
 def test_too_many_pieces_are_refused(monkeypatch):
-    monkeypatch.setattr(import_module("rlopt.theory.lipschitz.exact"), "REGIONS", 6)
+    monkeypatch.setattr(import_module("rlopt.theory.lipschitz.pieces"), "REGIONS", 6)
     with pytest.raises(ValueError, match="more than 6"):
         exact(formula_net((2, 3, 1)))

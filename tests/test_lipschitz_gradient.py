@@ -6,8 +6,8 @@ import torch
 from lipschitz_nets import formula, weights
 
 from rlopt.theory.lipschitz import Network, ipm
-from rlopt.theory.lipschitz.gradient import gradient
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.envelope import gradient
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 STEP = 1e-5
 CLOSE = 1e-4  # of differences and gradient

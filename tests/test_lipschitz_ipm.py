@@ -13,7 +13,7 @@ from lipschitz_nets import EVERY, formula, formula_net, gaussian, weights
 from rlopt.theory.certificate import exactly
 from rlopt.theory.lipschitz import Certificate, Network, ipm, proof
 from rlopt.theory.lipschitz.lfr import _solve as lfr_solve
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 # ---------------------------------------------------------------- properties
 

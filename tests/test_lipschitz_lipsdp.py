@@ -11,7 +11,7 @@ import pytest
 from lipschitz_nets import EVERY, biases, formula, formula_net, gaussian, weights
 
 from rlopt.theory.lipschitz import Certificate, Network, ipm, proof
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 cp: Any = cvxpy  # it does not export its names
 REFERENCE = 1e-5  # relative; the published digits

@@ -10,8 +10,8 @@ from lipschitz_nets import biases, formula, formula_net, gaussian, weights
 
 from rlopt.theory.lipschitz import Network
 from rlopt.theory.lipschitz import lower as searched
-from rlopt.theory.lipschitz.exact import exact
 from rlopt.theory.lipschitz.lower import lower_bound
+from rlopt.theory.lipschitz.pieces import exact
 from rlopt.theory.lipschitz.regions import operator_norm
 
 ROUNDED = 1e-11  # relative: what rounding down may take

@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from lipschitz_nets import biases, formula, formula_net, gaussian, weights
 
 from rlopt.theory.lipschitz import Certificate, Network
-from rlopt.theory.lipschitz.eclipse import eclipse
-from rlopt.theory.lipschitz.exact import exact, formal_global
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.descent import penalty
+from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.lower import lower_bound
-from rlopt.theory.lipschitz.mixing import mixing, relax
+from rlopt.theory.lipschitz.maxcut import mixing, relax
 from rlopt.theory.lipschitz.norms import product_bound
-from rlopt.theory.lipschitz.penalty import penalty
+from rlopt.theory.lipschitz.pieces import exact, formal_global
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
-descent: Any = import_module("rlopt.theory.lipschitz.penalty")  # not the function
+descent: Any = import_module("rlopt.theory.lipschitz.descent")  # not the function
 cp: Any = cvxpy  # its types do not say what it exports
 TABLE = 1e-5
 SAME = 1e-6  # relative: the duality gaps of two methods

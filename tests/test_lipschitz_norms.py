@@ -12,7 +12,7 @@ from lipschitz_nets import formula, formula_net, gaussian, weights
 
 from rlopt.theory.lipschitz import Certificate, Network, sdp
 from rlopt.theory.lipschitz.certificate import proved
-from rlopt.theory.lipschitz.eclipse import eclipse
+from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.norms import product_bound
 
 TABLE = 1e-5  # relative, as the reference values

@@ -11,12 +11,12 @@ from lipschitz_nets import formula, formula_net, gaussian
 
 from rlopt.theory.lipschitz import Certificate, Network, cells, ipm, proof
 from rlopt.theory.lipschitz.crown import Linear
-from rlopt.theory.lipschitz.exact import exact
 from rlopt.theory.lipschitz.jacobian import interval_jacobian
-from rlopt.theory.lipschitz.lipsdp import lipsdp
 from rlopt.theory.lipschitz.lower import lower_bound
+from rlopt.theory.lipschitz.pieces import exact
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, operator_norm
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 from rlopt.theory.lipschitz.slopes import preactivations, slopes
 
 ROUNDING = 1e-12  # relative error of sampled values and Jacobians

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from lipschitz_random import KINDS, Case, cases
 
 from rlopt.theory.lipschitz import Certificate, lower, portfolio, proof
-from rlopt.theory.lipschitz.eclipse import eclipse
-from rlopt.theory.lipschitz.exact import exact
+from rlopt.theory.lipschitz.descent import penalty
 from rlopt.theory.lipschitz.jacobian import interval_jacobian
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.lower import lower_bound
-from rlopt.theory.lipschitz.mixing import mixing
+from rlopt.theory.lipschitz.maxcut import mixing
 from rlopt.theory.lipschitz.norms import product_bound
-from rlopt.theory.lipschitz.penalty import penalty
+from rlopt.theory.lipschitz.pieces import exact
 from rlopt.theory.lipschitz.portfolio import certify
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import operator_norm
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 FLOAT = 1e-9  # relative; of values that are not rounded outwards
 SOLVER = 1e-4  # relative; how far a certificate may be above its programme's optimum

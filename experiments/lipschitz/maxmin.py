@@ -31,8 +31,8 @@ from torch import nn
 from tqdm import tqdm
 
 from rlopt.theory.lipschitz import Certificate, Network
-from rlopt.theory.lipschitz.lipsdp import lipsdp
 from rlopt.theory.lipschitz.norms import product_bound
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 SIZES = (
     (2, 16), (2, 32), (2, 64), (2, 128), (5, 32), (5, 64), (8, 32), (8, 64), (18, 32),

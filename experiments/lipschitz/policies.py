@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from rlopt.agents.weights import export_statistics, read, read_statistics
 from rlopt.cli.bracket import bracket, folded
-from rlopt.theory.lipschitz.eclipse import eclipse
+from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.norms import product_bound
 
 

@@ -20,13 +20,13 @@ import pandas as pd
 from tables import described, write
 from tqdm import tqdm
 
-from rlopt.theory.lipschitz.eclipse import eclipse
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.descent import penalty
+from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.lower import lower_bound
-from rlopt.theory.lipschitz.mixing import mixing
+from rlopt.theory.lipschitz.maxcut import mixing
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.norms import product_bound
-from rlopt.theory.lipschitz.penalty import penalty
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 SIZES: list[tuple[tuple[int, ...], int]] = [  # dimensions, iterations of the penalty method
     ((2, 64, 64, 1), 500),

@@ -14,10 +14,10 @@ import numpy as np
 from rlopt.agents.weights import Policy, Statistics, WeightsError
 from rlopt.cli.say import down, up
 from rlopt.theory.lipschitz import portfolio
-from rlopt.theory.lipschitz.lipsdp import lipsdp
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.portfolio import Certified
 from rlopt.theory.lipschitz.regions import Region
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 SHARE = 1.0  # seconds for a pair of outputs that the whole portfolio is worth
 LARGEST = 1e100  # of a product of norms; beyond it squares overflow

@@ -28,7 +28,6 @@ COMPUTED = {
     "product": "rlopt.theory.lipschitz.norms:product_bound",
     "interval_jacobian": "rlopt.theory.lipschitz.jacobian:interval_jacobian",
     "jacobian_propagation": "rlopt.theory.lipschitz.propagation:jacobian_propagation",
-    "mixing": "rlopt.theory.lipschitz.mixing:mixing",
 }
 RIGOROUS = ("rump", "arb", "outward", "none")
 SAME = 1e-12  # relative; two machines may add in different orders

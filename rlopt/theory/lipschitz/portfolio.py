@@ -19,16 +19,16 @@ import numpy as np
 from rlopt.theory.checks import known, positive, whole
 from rlopt.theory.lipschitz import proof
 from rlopt.theory.lipschitz.certificate import Certificate
-from rlopt.theory.lipschitz.eclipse import eclipse
+from rlopt.theory.lipschitz.descent import penalty
 from rlopt.theory.lipschitz.jacobian import interval_jacobian
-from rlopt.theory.lipschitz.lipsdp import lipsdp
+from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.lower import lower_bound
-from rlopt.theory.lipschitz.mixing import mixing
+from rlopt.theory.lipschitz.maxcut import mixing
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.norms import product_bound
-from rlopt.theory.lipschitz.penalty import penalty
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 from rlopt.theory.lipschitz.slopes import slopes
 
 CLOSED = 1e-6  # relative gap at which nothing is left to do
