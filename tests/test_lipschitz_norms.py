@@ -155,7 +155,7 @@ def test_certificates_survive_json_and_not_tampering(fast):
     assert read.verify() and read.upper == made.upper
     assert read.method == ("eclipse-fast" if fast else "eclipse")
     assert read.rho is not None and read.multipliers is not None
-    assert not replace(read, rho=(read.rho[0] * (1.0 - 1e-4),)).verify()
+    assert not replace(read, rho=read.rho * (1.0 - 1e-4)).verify()
     halved = read.multipliers.copy()
     halved[np.argmax(halved)] *= 0.5
     assert not replace(read, multipliers=halved).verify()

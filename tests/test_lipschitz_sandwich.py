@@ -169,9 +169,9 @@ def test_claims_that_were_tampered_with_are_refused(case: Case) -> None:
         if one.rho is None or one.multipliers is None or one.lfr is None:
             continue
         largest = int(np.argmax(one.rho))
-        lower_rho = [*one.rho]
-        lower_rho[largest] *= 1.0 - 1e-4
-        shrunk = replace(one, rho=tuple(lower_rho), upper=one.upper)
+        lower_rho = np.array(one.rho)
+        lower_rho.flat[largest] *= 1.0 - 1e-4
+        shrunk = replace(one, rho=lower_rho, upper=one.upper)
         assert not shrunk.verify(), one.method
         # a halved multiplier may prove as much where its neuron does not matter, never more
         pieces = proof.rows(one.lfr, one.norm)
@@ -182,4 +182,4 @@ def test_claims_that_were_tampered_with_are_refused(case: Case) -> None:
         halved = replace(one, multipliers=chunks.ravel())
         if halved.verify():
             value = proof.value(pieces[largest], one.norm, chunks[largest])
-            assert value is not None and value[1] <= one.rho[largest]
+            assert value is not None and value[1] <= np.ravel(one.rho)[largest]

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 UNIT = 2.0**-53  # unit roundoff of float64
+TINIEST = 2.0**-1074  # what a product may lose where it underflows
 
 
 def gamma_n(n: int) -> float:
@@ -50,7 +51,13 @@ def times(a: Enclosed, b: Enclosed) -> Enclosed:
     size, other = np.abs(a.value), np.abs(b.value)
     rounding = gamma_n(a.value.shape[1] + 4) * (size @ other)
     inherited = size @ b.error + a.error @ (other + b.error)
-    return Enclosed(a.value @ b.value, rounding + inherited * (1.0 + 1e-12))
+    underflow = 8.0 * TINIEST * (_filled(a) @ _filled(b))
+    return Enclosed(a.value @ b.value, rounding + inherited * (1.0 + 1e-12) + underflow)
+
+
+def _filled(a: Enclosed) -> np.ndarray:
+    """1 where an entry may differ from 0."""
+    return ((a.value != 0.0) | (a.error > 0.0)).astype(np.float64)
 
 
 def plus(a: Enclosed, b: Enclosed) -> Enclosed:
@@ -76,7 +83,10 @@ def positive_definite(matrix: np.ndarray, error: np.ndarray | float = 0.0) -> bo
         error: entrywise bound on what rounding did to the matrix: (n, n) or a number.
     """
     diagonal = np.diag(matrix)
-    if not np.isfinite(matrix).all() or not np.isfinite(error).all() or diagonal.min() <= 0.0:
+    error = np.asarray(error)
+    if not (np.isfinite(matrix).all() and np.isfinite(error).all() and (error >= 0.0).all()):
+        return False
+    if diagonal.min() <= 0.0:
         return False
     scale = np.ldexp(1.0, -np.round(0.5 * np.log2(diagonal)).astype(int))
     scaled = matrix * scale[:, None] * scale
@@ -95,7 +105,7 @@ def spectral_norm(matrix: np.ndarray) -> float:
     """
     if 0 in matrix.shape or not np.any(matrix):
         return 0.0
-    scale = float(np.ldexp(1.0, int(np.round(np.log2(np.abs(matrix).max())))))
+    scale = float(np.ldexp(1.0, int(np.floor(np.log2(np.abs(matrix).max())))))
     short = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / scale
     gram = times(exactly(short), exactly(short.T))
     eye = np.eye(len(short))

@@ -1,15 +1,18 @@
 """The result of every upper bound: a number with what it takes to check it again.
 
-Bounds by semidefinite programming carry the representation and its multipliers; `verify` needs
-only linear algebra. Bounds without multipliers carry the network and are computed again.
+Every certificate carries its network. Bounds by semidefinite programming carry the representation
+and its multipliers too, and `verify` needs only linear algebra; bounds without multipliers are
+computed again. What a certificate says of itself is never trusted, only what follows from the
+network.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
+from inspect import signature
 from time import perf_counter
 from typing import Any
 
@@ -29,8 +32,8 @@ COMPUTED = {
     "interval_jacobian": "rlopt.theory.lipschitz.jacobian:interval_jacobian",
     "jacobian_propagation": "rlopt.theory.lipschitz.propagation:jacobian_propagation",
 }
-RIGOROUS = ("rump", "arb", "outward", "none")
-SAME = 1e-12  # relative; two machines may add in different orders
+PROOFS = ("rump", "arb")  # by multipliers
+RIGOROUS = (*PROOFS, "outward", "none")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,13 +48,14 @@ class Certificate:
         method: what found it, e.g. "lipsdp-neuron".
         rigorous: "rump" (floating Cholesky with its margin), "arb" (ball arithmetic), "outward"
             (interval arithmetic, rounded outwards), or "none" (floating point, not proved).
+        network: what the claim is about.
         seconds: how long it took.
         region: box (low, high), None for all of R^n0.
-        network: the network where there are no multipliers, or a region whose slopes count.
         lfr: the representation that the multipliers belong to, else None.
         multipliers: flat: t_i of M(rho, t) layer by layer; for l_inf each output's t, tau and mu,
             one output after another. None where the method has none.
-        rho: value of the programme for each proof: L^2 for l2, L for l_inf. None as above.
+        rho: value of the programme: L^2 for l2, L for l_inf; an array where each output has a
+            proof of its own. None as above.
         options: arguments with which a bound without multipliers is computed again.
     """
 
@@ -59,59 +63,78 @@ class Certificate:
     norm: str
     method: str
     rigorous: str
+    network: Network
     seconds: float = 0.0
     region: Region | None = None
-    network: Network | None = None
     lfr: LFR | None = None
     multipliers: np.ndarray | None = None
-    rho: tuple[float, ...] | None = None
+    rho: float | np.ndarray | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def verify(self) -> bool:
-        """Whether the claim can be proved from what the certificate holds; without any solver.
+        """Whether the claim is proved by what the certificate holds; without any solver.
 
-        For rigorous="none" the check is the same in floating point that made it, and proves
-        nothing; it is False then.
+        False is what a claim gets that is not proved: rigorous="none", multipliers or numbers that
+        were changed, fields that do not belong together.
         """
-        if self.rigorous == "none":
+        if not np.isfinite(self.upper):
             return False
         if self.lfr is None:
-            return self._computed_again() <= self.upper * (1.0 + SAME)
-        return self._slopes_hold() and self._multipliers_hold()
+            return self.rigorous == "outward" and self._computed_again()
+        lfr = self._trusted()
+        return lfr is not None and self.rigorous in PROOFS and self._multipliers_hold(lfr)
 
-    def _computed_again(self) -> float:
+    def _computed_again(self) -> bool:
+        if self.method not in COMPUTED:
+            return False
         module, name = COMPUTED[self.method].split(":")
         function: Callable[..., Certificate] = getattr(import_module(module), name)
         given: dict[str, Any] = {"norm": self.norm, **self.options}
         if self.region is not None:
             given["region"] = self.region
-        return function(self.network, **given).upper
-
-    def _slopes_hold(self) -> bool:
-        """On a region the slopes are part of the claim."""
-        if self.region is None or self.network is None or self.lfr is None:
-            return self.region is None
-        fresh = self.network.lfr(self.region)
-        same = fresh.A.value.shape == self.lfr.A.value.shape and all(
-            bool(np.array_equal(ours, theirs))
-            for ours, theirs in zip((*fresh.A, *fresh.Y), (*self.lfr.A, *self.lfr.Y), strict=True)
-        )
-        slack = SAME * (1.0 + np.abs(self.lfr.beta))
-        wider = (self.lfr.alpha <= fresh.alpha + slack) & (self.lfr.beta >= fresh.beta - slack)
-        return same and bool(wider.all())
-
-    def _multipliers_hold(self) -> bool:
-        assert self.lfr is not None and self.multipliers is not None and self.rho is not None
-        pieces = proof.rows(self.lfr, self.norm)
-        size = proof.length(pieces[0], self.norm)
-        if len(self.rho) != len(pieces) or self.multipliers.shape != (size * len(pieces),):
+        try:
+            signature(function).bind(self.network, **given)
+        except TypeError:
             return False
-        if self.upper < max(proof.lipschitz(self.norm, rho) for rho in self.rho):
+        return function(self.network, **given).upper <= self.upper
+
+    def _trusted(self) -> LFR | None:
+        """The stored representation with errors and slopes that hold for the network.
+
+        Another machine may round A, Y and slopes differently; the difference counts as error.
+        """
+        stored = self.lfr
+        assert stored is not None
+        if stored.groups and (self.region is not None or not self.network.grouped):
+            return None
+        fresh = self.network.lfr(self.region, "full" if stored.groups else "abs")
+        pairs = ((stored.A, fresh.A), (stored.Y, fresh.Y))
+        shapes = [(ours.value.shape, theirs.value.shape) for ours, theirs in pairs]
+        if any(a != b for a, b in shapes) or len(stored.groups) != len(fresh.groups):
+            return None
+        A, Y = (
+            Enclosed(ours.value, (np.abs(ours.value - theirs.value) + theirs.error) * (1.0 + 1e-12))
+            for ours, theirs in pairs
+        )
+        alpha = np.minimum(stored.alpha, fresh.alpha)
+        return replace(fresh, A=A, Y=Y, alpha=alpha, beta=np.maximum(stored.beta, fresh.beta))
+
+    def _multipliers_hold(self, lfr: LFR) -> bool:
+        if self.multipliers is None or self.rho is None:
+            return False
+        values = np.atleast_1d(np.asarray(self.rho, float))
+        pieces = proof.rows(lfr, self.norm)
+        size = proof.length(pieces[0], self.norm)
+        if len(values) != len(pieces) or self.multipliers.shape != (size * len(pieces),):
+            return False
+        if not all(self.upper >= proof.lipschitz(self.norm, float(rho)) for rho in values):
             return False
         chunks = self.multipliers.reshape(len(pieces), size)
+        if self.method == "lipsdp-layer" and not _one_a_layer(chunks[:, : lfr.neurons], lfr.layer):
+            return False
         return all(
-            proof.holds(piece, self.norm, chunk, rho, self.rigorous)
-            for piece, chunk, rho in zip(pieces, chunks, self.rho, strict=True)
+            proof.holds(piece, self.norm, chunk, float(rho), self.rigorous)
+            for piece, chunk, rho in zip(pieces, chunks, values, strict=True)
         )
 
     def to_json(self) -> str:
@@ -124,11 +147,11 @@ class Certificate:
                 "rigorous": self.rigorous,
                 "seconds": self.seconds,
                 "region": None if self.region is None else [side.tolist() for side in self.region],
-                "rho": None if self.rho is None else list(self.rho),
+                "rho": None if self.rho is None else np.asarray(self.rho).tolist(),
                 "multipliers": None if self.multipliers is None else self.multipliers.tolist(),
                 "options": dict(self.options),
                 "lfr": None if self.lfr is None else _lfr_to(self.lfr),
-                "network": None if self.network is None else network_to(self.network),
+                "network": network_to(self.network),
             }
         )
 
@@ -140,7 +163,7 @@ class Certificate:
             ValueError: the text is no certificate; what is wrong is named.
         """
         try:
-            data = json.loads(text)
+            data = dict(json.loads(text))
             region, multipliers, rho = data["region"], data["multipliers"], data["rho"]
             return cls(
                 upper=float(data["upper"]),
@@ -149,14 +172,15 @@ class Certificate:
                 rigorous=known("Certificate", "rigorous", data["rigorous"], RIGOROUS),
                 seconds=float(data["seconds"]),
                 region=None if region is None else (np.array(region[0]), np.array(region[1])),
-                network=None if data["network"] is None else network_from(data["network"]),
+                network=network_from(data["network"]),
                 lfr=None if data["lfr"] is None else _lfr_from(data["lfr"]),
                 multipliers=None if multipliers is None else np.array(multipliers, float),
-                rho=None if rho is None else tuple(float(value) for value in rho),
+                rho=rho if rho is None or isinstance(rho, float) else np.array(rho, float),
                 options=dict(data["options"]),
             )
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"Certificate: the text lacks or garbles {error}") from error
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            what = f"lacks {error}" if isinstance(error, KeyError) else f"is garbled: {error}"
+            raise ValueError(f"Certificate: the text {what}") from error
 
 
 def repair(
@@ -231,10 +255,23 @@ def proved(
         rigorous=next((kind for kind in ("none", "arb") if kind in kinds), "rump"),
         seconds=perf_counter() - began,
         region=region,
-        network=net if region is not None else None,
+        network=net,
         lfr=lfr,
         multipliers=np.concatenate([piece.multipliers for piece in found]),
-        rho=tuple(piece.rho for piece in found),
+        rho=found[0].rho if len(found) == 1 else np.array([piece.rho for piece in found]),
+    )
+
+
+def _one_a_layer(t: np.ndarray, layer: np.ndarray) -> bool:
+    """Whether neurons of the same layer have the same multiplier, (proofs, N), but for rounding.
+
+    Neurons without a multiplier, because their slope is known, have 0.
+    """
+    groups = [t[:, layer == k] for k in np.unique(layer)]
+    largest = [part.max(axis=1, keepdims=True) for part in groups]
+    return all(
+        bool(((part == 0.0) | (part >= most * (1.0 - 1e-9))).all())
+        for part, most in zip(groups, largest, strict=True)
     )
 
 

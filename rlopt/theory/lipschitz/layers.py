@@ -10,6 +10,7 @@ import numpy as np
 from rlopt.theory.certificate import UNIT
 from rlopt.theory.lipschitz.activations import Activation
 
+COARSE = 1e-3  # largest relative error of entries that is taken for rounding
 NEWTON = 200  # iterations for the fixed point of an implicit layer
 
 
@@ -36,6 +37,18 @@ class Layer:
     c: np.ndarray
     D: np.ndarray | None = None
     rounding: float = 0.0
+
+    def __post_init__(self) -> None:
+        h, n, p = len(self.W), self.W.shape[-1], len(self.G)
+        shapes = {"W": (h, n), "b": (h,), "G": (p, h), "H": (p, n), "c": (p,), "D": (h, h)}
+        for name, shape in shapes.items():
+            given = getattr(self, name)
+            if given is not None and (given.shape != shape or not np.isfinite(given).all()):
+                raise ValueError(
+                    f"Network: {name} must be finite, of shape {shape}, got shape {given.shape}"
+                )
+        if not 0.0 <= self.rounding <= COARSE:
+            raise ValueError(f"Network: rounding must be in [0, {COARSE}], got {self.rounding!r}")
 
     @property
     def neurons(self) -> int:
@@ -98,16 +111,36 @@ def comparators(layer: Layer) -> list[Layer]:
         wide = np.hstack([V, np.zeros((len(V), carried))])
         G = wide.T / (V * V).sum(axis=1)
         exact = np.isin(V, (-1.0, 0.0, 1.0)).all() and layer.activation.name != "householder"
-        layers.append(
-            Layer(
-                wide, np.zeros(len(V)), Activation("abs"), G, np.eye(h + carried) - G @ wide,
-                np.zeros(h + carried), rounding=0.0 if exact else 8.0 * UNIT,
-            )
-        )  # fmt: skip
+        zeros, phi = (np.zeros(len(V)), np.zeros(h + carried)), Activation("abs")
+        rounding = 0.0 if exact else 16.0 * UNIT
+        layers.append(Layer(wide, zeros[0], phi, G, _mirrored(wide), zeros[1], rounding=rounding))
     last = layer.G if layer.H is None else np.hstack([layer.G, layer.H])
     if carried or not layer.plain:
         layers.append(linear(last, layer.c, layer.rounding))
     return layers
+
+
+def _mirrored(V: np.ndarray) -> np.ndarray:
+    """I - sum_v v v^T / |v|^2 for rows v on different neurons, each entry to a few roundings.
+
+    1 - v_i^2 / |v|^2 is formed from the other squares, as the difference could cancel.
+    """
+    squares = V * V
+    total = squares.sum(axis=1, keepdims=True)
+    mirrored = -(V / total).T @ V
+    others = np.where(V != 0.0, _without_each(squares) / total, 0.0).sum(axis=0)
+    touched = (V != 0.0).any(axis=0)
+    mirrored[np.diag_indices(len(mirrored))] = np.where(touched, others, 1.0)
+    return mirrored
+
+
+def _without_each(parts: np.ndarray) -> np.ndarray:
+    """The sum of each row without the entry itself, by sums from both ends, (m, n)."""
+    before = np.zeros_like(parts)
+    before[:, 1:] = np.cumsum(parts[:, :-1], axis=1)
+    after = np.zeros_like(parts)
+    after[:, :-1] = np.cumsum(parts[:, :0:-1], axis=1)[:, ::-1]
+    return before + after
 
 
 def invariant(activation: Activation) -> np.ndarray:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import block_diag, solve_triangular
 
-from rlopt.theory.certificate import UNIT, Enclosed, exactly, gamma_n, plus, times
+from rlopt.theory.certificate import TINIEST, UNIT, Enclosed, exactly, gamma_n, plus, times
 
 NARROW = 0.1  # slope intervals below this are shifted before a matrix is formed with them
 
@@ -79,28 +79,33 @@ class LFR:
         if self.groups:
             return self._group_constraints(t)
         # [a; b]^T [[p, q], [q, 2t]] [a; b] with diagonal p and q
-        return self._form(
-            2.0 * self.alpha * self.beta * t, -(self.alpha + self.beta) * t, np.diag(2.0 * t)
-        )
+        p, q = 2.0 * self.alpha * self.beta * t, -(self.alpha + self.beta) * t
+        aa, ab, bb = (_computed(x, np.abs(x)) for x in (p, q, np.diag(2.0 * t)))
+        aa.error[(self.alpha == 0.0) | (self.beta == 0.0)] = 0.0
+        return self._form(aa, ab, bb)
 
     def _group_constraints(self, t: np.ndarray) -> Enclosed:
         """- [a; b]^T [[T - 2S, P + S], [P + S, -T - 2P]] [a; b], T = lambda I + gamma J."""
         lam, gamma, nu, tau = t.reshape(4, -1)
 
-        def spread(weights: np.ndarray) -> np.ndarray:
-            return block_diag(*(w * J for w, J in zip(weights, self.groups, strict=True)))
+        def spread(weights: np.ndarray, size: float = 0.0) -> np.ndarray:
+            return block_diag(*(w * (J + size) for w, J in zip(weights, self.groups, strict=True)))
 
-        T = spread(gamma) + np.diag(np.repeat(lam, [len(J) for J in self.groups]))
-        S, P = spread(nu), spread(tau)
-        return self._form(2.0 * S - T, -(P + S), T + 2.0 * P)
+        own = np.diag(np.repeat(lam, [len(J) for J in self.groups]))
+        T, S, P = own + spread(gamma), spread(nu), spread(tau)
+        # terms may cancel, and entries of J, at most 1, are rounded themselves
+        size = own + spread(np.abs(gamma) + 2.0 * np.abs(nu) + 2.0 * np.abs(tau), size=1.0)
+        return self._form(
+            *(_computed(x, np.abs(size)) for x in (2.0 * S - T, -(P + S), T + 2.0 * P))
+        )
 
-    def _form(self, aa: np.ndarray, ab: np.ndarray, bb: np.ndarray) -> Enclosed:
+    def _form(self, aa: Enclosed, ab: Enclosed, bb: Enclosed) -> Enclosed:
         """A^T aa A + A^T ab B + B^T ab A + B^T bb B, where B [x; w] = w.
 
         aa and ab are symmetric matrices, or vectors for diagonal ones.
         """
         n0 = self.inputs
-        if np.any(aa):
+        if np.any(aa.value) or np.any(aa.error):
             total = times(Enclosed(self.A.value.T, self.A.error.T), _weighted(aa, self.A))
         else:
             total = exactly(np.zeros((n0 + self.neurons,) * 2))
@@ -109,8 +114,9 @@ class LFR:
         for got, put in zip(cross, wide, strict=True):
             put[:, n0:] += got.T
             put[n0:] += got
-        wide.value[n0:, n0:] += bb
-        wide.error[n0:, n0:] += 16.0 * UNIT * (np.abs(bb) + np.abs(wide.value[n0:, n0:]))
+        wide.value[n0:, n0:] += bb.value
+        wide.error[n0:, n0:] += bb.error
+        wide.error[n0:, n0:] += 16.0 * UNIT * (np.abs(bb.value) + np.abs(wide.value[n0:, n0:]))
         return plus(total, wide)
 
     def shifted(self, chosen: np.ndarray) -> tuple[LFR, np.ndarray]:
@@ -178,13 +184,18 @@ class LFR:
         return new, (t * factor)[order]
 
 
-def _weighted(weights: np.ndarray, matrix: Enclosed) -> Enclosed:
-    """The product with computed weights; a vector stands for a diagonal matrix."""
-    if weights.ndim == 2:
-        return times(Enclosed(weights, 8.0 * UNIT * np.abs(weights)), matrix)
-    value = weights[:, None] * matrix.value
-    error = np.abs(weights)[:, None] * matrix.error * (1.0 + 1e-12)
-    return Enclosed(value, error + 16.0 * UNIT * np.abs(value))
+def _computed(value: np.ndarray, size: np.ndarray) -> Enclosed:
+    """Sums and products of a few numbers, the absolute values of whose terms add up to `size`."""
+    return Enclosed(value, 8.0 * UNIT * size + 8.0 * TINIEST)
+
+
+def _weighted(weights: Enclosed, matrix: Enclosed) -> Enclosed:
+    """The product with weights; a vector stands for a diagonal matrix."""
+    if weights.value.ndim == 2:
+        return times(weights, matrix)
+    value, size = weights.value[:, None] * matrix.value, np.abs(matrix.value) + matrix.error
+    error = np.abs(weights.value)[:, None] * matrix.error + weights.error[:, None] * size
+    return Enclosed(value, error * (1.0 + 1e-12) + 4.0 * UNIT * np.abs(value) + 8.0 * TINIEST)
 
 
 def _columns(matrix: Enclosed, index: np.ndarray) -> Enclosed:
@@ -205,9 +216,9 @@ def _solve(L: Enclosed, right: Enclosed) -> Enclosed:
     Raises:
         ValueError: I - L was not proved to be invertible.
     """
-    if not np.any(L.value):
+    if not (np.any(L.value) or np.any(L.error)):
         return right
-    forwards = not np.any(np.triu(L.value))
+    forwards = not (np.any(np.triu(L.value)) or np.any(np.triu(L.error)))
     eye = np.eye(len(L.value))
     if forwards:
         solution = solve_triangular(eye - L.value, right.value, lower=True, unit_diagonal=True)

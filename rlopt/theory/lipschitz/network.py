@@ -23,6 +23,7 @@ from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.regions import Region, box
 
 COUPLINGS = ("lambda", "chain", "full", "abs")
+SLOPES = ("crown", "interval")
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,7 +232,10 @@ class Network:
         return Network((*self.layers[:-1], linear(C @ last.H, C @ last.c, rounding)))
 
     def scaled(self, scale: np.ndarray, shift: np.ndarray) -> Network:
-        """The network of x -> scale x + shift, (n0,) each: normalisation folded into layer one."""
+        """The network of x -> scale x + shift, (n0,) each: normalisation folded into layer one.
+
+        Biases are rounded to float64: what is proved on a region is proved for the rounded ones.
+        """
         first = self.layers[0]
         H = None if first.H is None else first.H * scale
         c = first.c if first.H is None else first.c + first.H @ shift
@@ -241,28 +245,37 @@ class Network:
         )  # fmt: skip
         return Network((new, *self.layers[1:]))
 
-    def lfr(self, region: Region | None = None, coupling: str = "abs") -> LFR:
+    def lfr(
+        self, region: Region | None = None, coupling: str = "abs", slopes: str = "crown"
+    ) -> LFR:
         """The linear fractional representation; biases only matter for the slopes on a region.
 
         Args:
             region: a box (low, high) that holds both points of an increment; None: all of R^n0.
             coupling: "abs" for the comparators' |.|; otherwise groups are kept as groups.
+            slopes: how pre-activations on the region are bounded: "crown" or "interval".
 
         Raises:
-            ValueError: groups kept where some activation has none, or on a region.
+            ValueError: a name that is none of these; groups kept where some activation has none,
+                or on a region.
         """
         known("Network.lfr", "coupling", coupling, COUPLINGS)
+        known("Network.lfr", "slopes", slopes, SLOPES)
         if coupling == "abs":
             net = self.scalar
             if region is None:
                 pairs = [layer.activation.slopes for layer in net.layers]
                 widths = [layer.neurons for layer in net.layers]
                 alpha, beta = (np.repeat(side, widths) for side in zip(*pairs, strict=True))
-            else:
-                from rlopt.theory.lipschitz.slopes import slopes
+                return _build(net, alpha, beta, ())
+            from rlopt.theory.lipschitz import slopes as local
 
-                alpha, beta = slopes(net, box(self.inputs, region))
-            return _build(net, alpha, beta, ())
+            low, high = box(self.inputs, region)
+            alpha, beta = local.slopes(net, (low, high), relaxed=slopes == "crown")
+            lfr = _build(net, alpha, beta, ())
+            for part in (*lfr.A, *lfr.Y):  # coordinates that both points share do not move
+                part[:, : self.inputs][:, low == high] = 0.0
+            return lfr
         if region is not None or any(
             layer.neurons and layer.activation.group == 1 for layer in self.layers
         ):
@@ -341,6 +354,20 @@ class _State(NamedTuple):
         doubt = spectral_norm(matrix) * self.doubt + np.linalg.norm(fresh, axis=0)
         doubt *= 1.0 + 1e-12
         return _State(Enclosed(product.value, np.minimum(product.error, doubt)), doubt)
+
+
+def checked(net: object) -> Network:
+    """The network itself.
+
+    Raises:
+        TypeError: it is something else, with how to make one of it.
+    """
+    if not isinstance(net, Network):
+        raise TypeError(
+            "lipschitz: net must be a Network, from Network.from_weights([W1, W2, ...]) or "
+            f"Network.from_torch(module), got {type(net).__name__}"
+        )
+    return net
 
 
 def _matrices(name: str, given: Sequence[Any]) -> list[np.ndarray]:

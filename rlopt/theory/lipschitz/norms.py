@@ -61,7 +61,8 @@ def product_bound(net: Network, norm: str = "l2") -> Certificate:
             upper, before = up(upper), None
     if before is not None:
         upper = up(upper * _size(before, norm))
-    return Certificate(upper, norm, "product", "outward", perf_counter() - began, network=net)
+    seconds = perf_counter() - began
+    return Certificate(upper, norm, "product", "outward", net, seconds)
 
 
 def _after(before: Enclosed | None, matrix: np.ndarray | None, rounding: float) -> Enclosed:

@@ -65,9 +65,11 @@ def holds(lfr: LFR, norm: str, multipliers: np.ndarray, rho: float, arithmetic: 
     signed = multipliers[: len(lfr.groups) or None]  # of groups' multipliers only lambda
     if not (np.isfinite(multipliers).all() and np.isfinite(rho)) or (signed < 0.0).any():
         return False
-    if norm != "l2" and ((d < 0.0).any() or not d.sum() / 2.0 * (1.0 - gamma_n(len(d) + 2)) <= rho):
+    if norm != "l2" and ((d < 0.0).any() or not d.sum() / 2.0 * (1.0 + gamma_n(len(d) + 2)) <= rho):
         return False
     if arithmetic == "arb":
+        if lfr.groups:
+            return False
         from rlopt.theory.lipschitz.balls import positive
 
         return positive(lfr, norm, t, d, rho)

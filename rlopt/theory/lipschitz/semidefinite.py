@@ -11,7 +11,7 @@ from rlopt.theory.checks import known
 from rlopt.theory.lipschitz import ipm, proof
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
-from rlopt.theory.lipschitz.network import COUPLINGS, Network
+from rlopt.theory.lipschitz.network import COUPLINGS, Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, box
 
 STRUCTURES = ("neuron", "layer")
@@ -31,6 +31,7 @@ def lipsdp(
     solver: str = "ipm",
     region: Any = None,
     coupling: str = "abs",
+    slopes: str = "crown",
 ) -> Certificate:
     """The bound of LipSDP (Fazlyab et al. 2019, arXiv:1906.04893), sound and proved.
 
@@ -50,6 +51,8 @@ def lipsdp(
             comparator; "lambda", only that they keep norms; "chain", Pauli et al. 2024
             (arXiv:2401.14033) with S = P = 0; "full", their T, S and P. All but "abs" need cvxpy,
             and l_inf bounds as well as l2.
+        slopes: how they are bounded on a region: "crown", by linear relaxations, or "interval", by
+            intervals alone as others do, never tighter.
 
     Returns:
         A certificate whose multipliers are those of `norm`'s programme, see `Certificate`.
@@ -60,6 +63,7 @@ def lipsdp(
             multipliers, as for an implicit layer that may have no fixed point.
     """
     began = perf_counter()
+    checked(net)
     known("lipsdp", "norm", norm, NORMS)
     if structure == "network":
         raise ValueError(UNSOUND)
@@ -70,7 +74,7 @@ def lipsdp(
         region = box(net.inputs, region)
     if coupling != "abs" and structure != "neuron":
         raise ValueError(f"lipsdp: coupling={coupling!r} has no structure {structure!r}")
-    lfr = net.lfr(region, coupling)
+    lfr = net.lfr(region, coupling, slopes)
     if coupling != "abs":
         from rlopt.theory.lipschitz.sdp import coupled
 
