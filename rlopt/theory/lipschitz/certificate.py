@@ -77,7 +77,7 @@ class Certificate:
         False is what a claim gets that is not proved: rigorous="none", multipliers or numbers that
         were changed, fields that do not belong together.
         """
-        if not np.isfinite(self.upper):
+        if not self.upper >= 0.0:
             return False
         if self.lfr is None:
             return self.rigorous == "outward" and self._computed_again()

@@ -270,12 +270,8 @@ class Network:
                 return _build(net, alpha, beta, ())
             from rlopt.theory.lipschitz import slopes as local
 
-            low, high = box(self.inputs, region)
-            alpha, beta = local.slopes(net, (low, high), relaxed=slopes == "crown")
-            lfr = _build(net, alpha, beta, ())
-            for part in (*lfr.A, *lfr.Y):  # coordinates that both points share do not move
-                part[:, : self.inputs][:, low == high] = 0.0
-            return lfr
+            given = box(self.inputs, region)
+            return _build(net, *local.slopes(net, given, relaxed=slopes == "crown"), ())
         if region is not None or any(
             layer.neurons and layer.activation.group == 1 for layer in self.layers
         ):
