@@ -78,16 +78,17 @@ def test_the_representation_is_known_to_its_error(seed):
         assert 0.0 < ratio.max() <= 1.0  # rounding happened, and no more than is said
 
 
+@pytest.mark.parametrize("given", [0.0, 1e-9])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_shift_is_known_to_its_error(seed):
+def test_a_shift_is_known_to_its_error(seed, given):
     """All neurons shifted: v = (I - A_w alpha)^-1 [A_x, A_w d], by substitution in rationals."""
     lfr = residual(seed).lfr()
     n0, N = lfr.inputs, lfr.neurons
     # errors given from outside must be carried along: exact data at the edge of what is known
-    doubt = 1e-9 * np.abs(np.random.default_rng(seed).normal(size=lfr.A.value.shape))
+    doubt = given * np.abs(np.random.default_rng(seed).normal(size=lfr.A.value.shape))
     doubt *= lfr.A.value != 0.0
-    given = replace(lfr, A=Enclosed(lfr.A.value, 1.001 * doubt))
-    new, _ = given.shifted(np.ones(N, bool))
+    known, exact = Enclosed(lfr.A.value, 1.001 * doubt), Enclosed(lfr.Y.value, 0.0 * lfr.Y.value)
+    new, _ = replace(lfr, A=known, Y=exact).shifted(np.ones(N, bool))
     A, Y = rational(lfr.A.value + doubt), rational(lfr.Y.value)
     alpha = [Fraction(float(a)) for a in lfr.alpha]
     width = [Fraction(float(b)) - a for a, b in zip(alpha, lfr.beta, strict=True)]
@@ -103,7 +104,7 @@ def test_a_shift_is_known_to_its_error(seed):
         w.append([alpha[i] * r + o for r, o in zip(row, own, strict=True)])
     first = [y[:n0] + [Fraction(0)] * N for y in Y]
     y = total(first, product([row[n0:] for row in Y], w))
-    assert 0.1 < misses(v, new.A).max() <= 1.0
+    assert (0.1 if given else 0.0) < misses(v, new.A).max() <= 1.0
     assert misses(y, new.Y).max() <= 1.0
 
 
@@ -156,6 +157,7 @@ def test_a_claim_on_a_region_is_none_everywhere():
     [
         {"lfr__A_error": [[-1e3] * 4] * 2, "rho": 1e-8, "upper": 1e-3},
         {"lfr__alpha": [0.0] * 2, "lfr__beta": [0.0] * 2, "rho": 1e-8, "upper": 1e-3},
+        {"lfr__alpha": [1.0] * 2, "rho": 8.1, "upper": 2.85},
         {"lfr__A": [[0.0] * 4] * 2, "rho": 1e-8, "upper": 1e-3},
         {"lfr__Y": [[0.0] * 4], "rho": 1e-8, "upper": 1e-3},
         {"rho": 1e-8, "upper": 1e-3},
@@ -230,13 +232,14 @@ def test_half_a_sum_is_rounded_up():
         assert found.multipliers is not None and found.rho is not None
         half = sum((Fraction(float(x)) for x in found.multipliers[4:]), Fraction(0)) / 2
         assert half <= Fraction(float(found.rho))
+        assert not replace(found, rho=float(np.nextafter(float(half), 0.0))).verify()
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf", "linf_l1"])
 @pytest.mark.parametrize("structure", ["neuron", "layer"])
 def test_every_halved_multiplier_is_rejected(norm, structure):
     good = lipschitz.lipsdp(formula_net((3, 5, 5, 2)), norm, structure)
-    assert good.multipliers is not None
+    assert good.multipliers is not None and good.verify()
     for i, multiplier in enumerate(good.multipliers):
         if multiplier > 0.0:
             halved = good.multipliers.copy()
