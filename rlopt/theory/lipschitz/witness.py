@@ -60,9 +60,8 @@ def attained(net: Network, witness: np.ndarray, norm: str) -> float:
     # the norms of a matrix over its Frobenius norm
     share = {"l2": 1.0, "linf": net.inputs**0.5, "linf_l1": (net.inputs * net.outputs) ** 0.5}
     value = float(operator_norm(net.jacobian(witness), norm))
-    return max(
-        value * (1.0 - gamma_n(10 * (net.inputs + net.outputs))) - 2.0 * share[norm] * doubt, 0.0
-    )
+    value *= 1.0 - gamma_n(10 * (net.inputs + net.outputs))
+    return max(value - 2.0 * share[norm] * doubt, 0.0)
 
 
 def _growth(layer: Layer, here: float) -> float:
