@@ -1,5 +1,6 @@
 """Lower bounds: attained where the witness says, and equal to the constant of tiny networks."""
 
+from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
@@ -125,6 +126,32 @@ def test_a_kink_is_no_witness():
 def test_constants_have_slope_0():
     for net in (Network.from_weights([[[0.0]], [[1.0]]]), Network.from_weights([[[1.0]], [[0.0]]])):
         assert lower_bound(net)[0] == 0.0
+
+
+def test_deep_groups_keep_their_norm(monkeypatch):
+    # 18 orthogonal layers of MaxMin times 1.5 each: every path in absolute value would be 1e22
+    monkeypatch.setattr(searched, "WORK", 1e9)
+    rng = np.random.default_rng(0)
+    sizes = [64, *[32] * 18, 10]
+    drawn = [1.5 * np.linalg.qr(rng.normal(size=(n, h)))[0].T for n, h in pairwise(sizes)]
+    net = Network.from_weights(drawn, [0.1 * rng.normal(size=len(W)) for W in drawn], "maxmin")
+    value, witness = lower_bound(net)
+    assert value == pytest.approx(np.linalg.norm(net.jacobian(witness), 2), rel=1e-9)
+    assert value == pytest.approx(1.5**19, rel=1e-9) and value <= 1.5**19
+
+
+def test_neurons_that_never_move_are_no_kinks():
+    # the second neuron, and then one behind it, are 0 everywhere
+    net = Network.from_weights([[[3.0, 4.0], [0.0, 0.0]], np.eye(2), [[1.0, 1.0]]])
+    assert lower_bound(net)[0] == pytest.approx(5.0, rel=ROUNDED)
+
+
+@pytest.mark.parametrize("kind", ["relu", "maxmin", "silu"])
+def test_a_search_can_be_short(kind):
+    net = nets()[kind]
+    value, witness = searched.searched(net, None, "l2", 0, 0.0)
+    assert 0.0 < value <= lower_bound(net)[0] * (1.0 + 1e-9)
+    assert value == pytest.approx(np.linalg.norm(net.jacobian(witness), 2), rel=ROUNDED)
 
 
 @pytest.mark.parametrize("kind", ["relu", "silu", "groupsort", "implicit"])

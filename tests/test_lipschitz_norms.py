@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lipschitz_nets import formula, formula_net, gaussian, weights
 
-from rlopt.theory.lipschitz import Certificate, Network, sdp
+from rlopt.theory.lipschitz import Certificate, Network, certify, sdp
 from rlopt.theory.lipschitz.certificate import proved
+from rlopt.theory.lipschitz.descent import penalty
 from rlopt.theory.lipschitz.layerwise import eclipse
+from rlopt.theory.lipschitz.maxcut import mixing
 from rlopt.theory.lipschitz.norms import product_bound
+from rlopt.theory.lipschitz.semidefinite import lipsdp
 
 TABLE = 1e-5  # relative, as the reference values
 TIGHT = 1e-9  # what rounding outwards may cost
@@ -143,6 +146,7 @@ def test_layers_that_are_zero_or_linear():
     for made in (eclipse(constant, fast=True), eclipse(constant), product_bound(constant)):
         assert 0.0 <= made.upper < 1e-9
     linear = Network.from_weights([formula(3, 2, 0)])
+    assert product_bound(constant).upper == 0.0  # not a float above it
     for made in (eclipse(linear, fast=True), eclipse(linear), product_bound(linear)):
         assert made.upper == pytest.approx(np.linalg.norm(formula(3, 2, 0), 2), rel=TIGHT)
         assert made.upper >= np.linalg.norm(formula(3, 2, 0), 2)
@@ -208,6 +212,26 @@ def test_product_of_implicit_networks():
     quarter = product_bound(Network.implicit(W, U, C, activation="sigmoid")).upper
     assert quarter == pytest.approx(C2 * U2 / 4.0 / (1.0 - W2 / 4.0), rel=TIGHT)
     assert product_bound(Network.implicit(3.0 * W / W2, U, C)).upper == np.inf
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf", "linf_l1"])
+def test_products_of_zero_and_beyond_floats(norm):
+    eye, zero = np.eye(2), np.zeros((2, 2))
+    for constant in (
+        Network.from_weights([zero]),
+        Network.residual([eye, zero], [eye, eye], [zero, zero]),
+        Network.implicit(3.0 * eye, eye, zero),
+        Network.from_weights([1e100 * eye] * 5 + [zero]),
+    ):
+        assert product_bound(constant, norm).upper == 0.0
+    for steep in (
+        Network.from_weights([1e100 * eye] * 5),
+        Network.from_weights([1e100 * eye] * 5, activation="identity"),
+        Network.residual([1e100 * eye] * 4, [1e100 * eye] * 4),
+    ):
+        assert product_bound(steep, norm).upper == np.inf
+    flat = product_bound(Network.from_weights([1e-100 * eye] * 5), norm)
+    assert 0.0 < flat.upper < 1e-300
 
 
 def test_product_in_l_inf():
@@ -276,3 +300,16 @@ def test_products_are_rounded_outwards_and_checked_again(norm, activation):
     assert not replace(read, upper=read.upper * (1.0 - 1e-4)).verify()
     with pytest.raises(ValueError, match="norm"):
         product_bound(formula_net((2, 3, 1)), "l1")
+
+
+@pytest.mark.parametrize("size", [1e-60, 1e60, 1e100])
+def test_weights_whose_squares_are_beyond_floats_are_refused(size):
+    wide, thin = (Network.from_weights([size * np.eye(2)] * 3 + [W]) for W in (np.eye(2), [[1, 1]]))
+    for bound in (lipsdp, eclipse, penalty):
+        with pytest.raises(ValueError, match="between 1e-140 and 1e"):
+            bound(wide)
+    with pytest.raises(ValueError, match="product of the layers' norms"):
+        mixing(Network.from_weights([size**3 * np.eye(2), [[1.0, 1.0]]]))
+    found = certify(thin, budget_seconds=1.0)
+    assert [record.method for record in found.history] == ["product"]
+    assert found.upper >= size**3

@@ -1,5 +1,6 @@
 """The portfolio: reference values, budgets, regions, and what it skips."""
 
+from time import perf_counter
 from typing import Any
 
 import gymnasium
@@ -8,6 +9,7 @@ import pytest
 from lipschitz_nets import formula_net, gaussian
 
 from rlopt.theory.lipschitz import Certificate, Network, certify, lipsdp, lower, portfolio
+from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import operator_norm
 
 EXACT = 1e-9
@@ -98,6 +100,82 @@ def test_budgets_bind_what_is_dear(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0.0 < found.lower < found.upper < np.inf
     assert found.certificate.verify()
     assert certify(net, budget_seconds=1.0).upper <= found.upper
+
+
+@pytest.mark.parametrize("growth", [2.0, 2.5, 2.9])
+def test_branch_and_bound_does_not_overshoot(
+    monkeypatch: pytest.MonkeyPatch, growth: float
+) -> None:
+    clock, spans = [0.0], []
+
+    def slow(net: Network, region: Any, norm: str, branches: int = 1) -> Certificate:
+        spans.append(0.001 * growth ** np.log2(branches))
+        clock[0] += spans[-1]
+        return jacobian_propagation(net, region, norm)
+
+    monkeypatch.setattr(portfolio, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(portfolio, "jacobian_propagation", slow)
+    found = certify(formula_net((2, 6, 6, 1), "tanh"), (-0.2, 0.2), budget_seconds=20.0)
+    assert len(spans) > 5
+    assert spans[-1] < found.seconds <= 20.0
+
+
+@pytest.mark.parametrize("region", [None, (-1.0, 1.0)])
+@pytest.mark.parametrize("budget", [0.5, 5.0])
+def test_the_search_leaves_time(
+    monkeypatch: pytest.MonkeyPatch, region: Any, budget: float
+) -> None:
+    given: list[float] = []
+
+    def fake(*args: Any) -> tuple[float, np.ndarray]:
+        given.append(args[-1])
+        return 0.5, np.zeros(args[0].inputs)
+
+    monkeypatch.setattr(portfolio, "searched", fake)
+    monkeypatch.setattr(portfolio, "perf_counter", lambda: 0.0)
+    monkeypatch.setattr(portfolio, "FINEST", 0)
+    certify(Network.from_weights(gaussian((4, 30, 30, 1))), region, budget_seconds=budget)
+    # all of it if it comes last
+    assert given == [pytest.approx(budget if region is None else budget / 3.0)]
+
+
+def test_a_short_budget_is_kept() -> None:
+    net = Network.from_weights(gaussian((17, 64, 64, 6)))
+    found = certify(net, budget_seconds=0.1)
+    assert found.seconds < 1.0  # 0.1 on an idle core; a search at leisure takes 1 s
+    assert 0.0 < found.lower < found.upper
+
+
+@pytest.mark.parametrize("region", [None, (0.0, 1.0)])
+@pytest.mark.parametrize("strength", [1.0, 5.0])
+def test_an_implicit_layer_without_a_fixed_point_is_refused(strength: float, region: Any) -> None:
+    net = Network.implicit(strength * np.eye(2), np.ones((2, 1)), np.ones((1, 2)))
+    began = perf_counter()
+    with pytest.raises(ArithmeticError, match="no fixed point"):
+        certify(net, region)
+    assert perf_counter() - began < 2.0
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_constants_are_closed(norm: str) -> None:
+    for layers in ([np.eye(2), np.zeros((2, 2)), np.eye(2)], [np.zeros((2, 2))]):
+        found = certify(Network.from_weights(layers), norm=norm)
+        assert found.upper == found.lower == found.gap == 0.0
+    # both neurons are off on the box
+    off = certify(Network.from_weights([np.eye(2)] * 2, [[-5, -5], [0, 0]]), (-1.0, 1.0), norm)
+    assert off.upper < 1e-300 and off.gap == 0.0 and len(off.history) == 2
+    point = certify(formula_net((2, 6, 6, 1)), (0.3, 0.3), norm)
+    assert point.gap < 1e-6
+
+
+def test_a_method_that_fails_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*args: Any, **named: Any) -> Certificate:
+        raise ArithmeticError("the solver gave up")
+
+    monkeypatch.setattr(portfolio, "lipsdp", failing)
+    found = certify(formula_net((2, 3, 1)), budget_seconds=5.0)
+    assert "lipsdp-neuron" not in {record.method for record in found.history}
+    assert found.upper < np.inf
 
 
 def test_gymnasium_boxes_are_regions() -> None:

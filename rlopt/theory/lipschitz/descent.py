@@ -27,6 +27,7 @@ from rlopt.theory.checks import whole
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.norms import refuse_extreme
 from rlopt.theory.lipschitz.proof import interior, value
 from rlopt.theory.lipschitz.regions import box
 
@@ -66,11 +67,13 @@ def penalty(net: Network, iterations: int = 150, region: Any = None) -> Certific
         region: a box (low, high) that must hold both points; None: all of R^n0.
 
     Raises:
-        ValueError: negative iterations, no feasible start, or a region that is no box.
+        ValueError: negative iterations, no feasible start, a region that is no box, or norms of
+            layers whose product is neither 0 nor between 1e-140 and 1e140.
     """
     began = perf_counter()
     whole("penalty", "iterations", iterations, 0)
     region = None if region is None else box(net.inputs, region)
+    refuse_extreme("penalty", net)
     lfr = net.lfr(region)
     chosen = (lfr.alpha != 0.0) | (lfr.beta != 1.0)
     unit, order = lfr.shifted(chosen) if chosen.any() else (lfr, np.arange(lfr.neurons))

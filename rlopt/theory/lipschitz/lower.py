@@ -9,19 +9,20 @@ the norm larger. Moves count only if the norm, computed anew, has grown.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlopt.theory.certificate import gamma_n
 from rlopt.theory.checks import known, whole
 from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, Region, box, operator_norm
+from rlopt.theory.lipschitz.witness import CLEAR, attained, near, reached, size
 
 WORK = 1.2e10  # multiplications of all Jacobians together, about a second
 FEWEST, MOST = 256, 60_000  # Jacobians, whatever their cost
-CHUNK = 1e6  # pre-activations computed at once
+CHUNK = 2.5e5  # pre-activations computed at once
 LINEAGES = 16  # points that are moved at the same time
 UPHILL, RANDOM, FLIPS = 6, 4, 4  # moves tried for each of them in a round
 SCALES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0, 1e3, 1e4)  # of samples, times the kinks
@@ -35,7 +36,7 @@ class Trace(NamedTuple):
     Attributes:
         v: pre-activations, (B, h).
         slope: derivatives of the activation, (B, h).
-        size: bound on |v| without cancellation, (B, h): rounding is relative to it.
+        size: the sum of the sizes of what v is added up from, (B, h).
     """
 
     v: np.ndarray
@@ -52,7 +53,7 @@ def lower_bound(
     neuron with a kink is within rounding of it, so that the Jacobian at the witness is the
     derivative there and |f(x) - f(y)| / |x - y| comes as close to its norm as wanted for x and y
     around the witness. The norm is lowered by what rounding can have done to the products of
-    matrices in it; derivatives of smooth activations are taken as computed. On a box with fixed
+    matrices in it, see `witness.attained`. On a box with fixed
     coordinates (low = high) the whole Jacobian counts, as in `exact`.
 
     >>> net = Network.from_weights([[[1.0], [-1.0]], [[1.0, 3.0]]])  # slope 1 or -3
@@ -72,21 +73,43 @@ def lower_bound(
     Raises:
         ValueError: an unknown norm, a region that is no box, or a negative seed.
     """
+    return searched(net, region, norm, seed, np.inf)
+
+
+def searched(
+    net: Network, region: Any, norm: str, seed: int, seconds: float
+) -> tuple[float, np.ndarray]:
+    """`lower_bound` that stops after some seconds, but for a first batch of samples.
+
+    Args:
+        net: as for `lower_bound`.
+        region: likewise.
+        norm: likewise.
+        seed: likewise.
+        seconds: less work is planned for less than one.
+    """
+    began = perf_counter()
     known("lower_bound", "norm", norm, NORMS)
     scalar = net.scalar
     search = _Search(scalar, norm, None if region is None else box(net.inputs, region))
     rng = np.random.default_rng(whole("lower_bound", "seed", seed, 0))
-    jacobians = int(np.clip(WORK / _cost(scalar), FEWEST, MOST))
+    jacobians = int(np.clip(WORK * min(seconds, 1.0) / _cost(scalar), FEWEST, MOST))
     points = search.inside(_samples(scalar, search.region, rng, jacobians // 2))
-    values = search.values(points)
+    values = search.values(points, began + seconds)
     best = np.argsort(-values, kind="stable")[:LINEAGES]
     points, values = points[best], values[best]
     rounds = max(jacobians // (2 * LINEAGES * (UPHILL + RANDOM + FLIPS)), 4)
     steps = np.full(len(points), 0.1)
     for turn in range(rounds):
+        if perf_counter() - began >= seconds:
+            break
         points, values, steps = search.ascend(points, values, steps, turn, rng)
-    witness = points[np.argmax(values)]
-    return _attained(scalar, witness, norm), witness
+    order = np.argsort(-values, kind="stable")
+    for witness in points[order]:
+        value = attained(scalar, witness, norm)
+        if value > 0.0:
+            return value, witness
+    return 0.0, points[order[0]]
 
 
 class _Search:
@@ -99,10 +122,20 @@ class _Search:
         """The nearest points of the region."""
         return points if self.region is None else np.clip(points, *self.region)
 
-    def values(self, points: np.ndarray) -> np.ndarray:
-        """Norms of the Jacobians (B,), 0 at points (B, n0) too close to a kink."""
-        values = []
+    def values(self, points: np.ndarray, until: float = np.inf) -> np.ndarray:
+        """Norms of the Jacobians, 0 at points (B, n0) too close to a kink.
+
+        Args:
+            points: (B, n0).
+            until: value of `perf_counter` from which on no further points are looked at.
+
+        Returns:
+            The norms of all points, or of the first ones.
+        """
+        values: list[np.ndarray] = []
         for part in np.array_split(points, 1 + int(len(points) * self.net.neurons / CHUNK)):
+            if values and perf_counter() >= until:
+                break
             traces = _traces(self.net, part)
             norms = operator_norm(_jacobians(self.net, traces), self.norm)
             values.append(np.where(_differentiable(self.net, traces), norms, 0.0))
@@ -230,34 +263,32 @@ def _bend(layer: Layer, v: np.ndarray, width: float) -> np.ndarray:
 
 def _traces(net: Network, x: np.ndarray) -> list[Trace]:
     """Each layer of a scalar network at the points (B, n0)."""
-    traces, size = [], np.abs(x)
+    traces = []
     for layer in net.layers:
         v, z = layer.fixed_point(x)
-        slope = layer.activation.function.slope(v)
-        larger = size @ np.abs(layer.W).T + np.abs(layer.b)
-        if layer.D is not None:
-            larger = larger + np.abs(z) @ np.abs(layer.D).T
-        traces.append(Trace(v, slope, larger))
+        traces.append(Trace(v, layer.activation.function.slope(v), size(layer, x, z)))
         if layer.plain:
-            x, size = z, np.abs(slope) * larger
+            x = z
             continue
-        new, size_new = z @ layer.G.T + layer.c, (np.abs(slope) * larger) @ np.abs(layer.G).T
-        if layer.H is not None:
-            new, size_new = new + x @ layer.H.T, size_new + size @ np.abs(layer.H).T
-        x, size = new, size_new + np.abs(layer.c)
+        new = z @ layer.G.T + layer.c
+        x = new if layer.H is None else new + x @ layer.H.T
     return traces
 
 
 def _differentiable(net: Network, traces: list[Trace]) -> np.ndarray:
-    """Whether no neuron with a kink is within rounding of it, (B,)."""
-    terms = sum(layer.inputs + layer.neurons + 8 for layer in net.layers)
-    fine = np.ones(len(traces[0].v), dtype=bool)
-    for layer, trace in zip(net.layers, traces, strict=True):
-        f = layer.activation.function
-        for kink in {point for point, _ in f.turning} if layer.neurons else set():
-            near = np.abs(trace.v - kink) <= 4.0 * gamma_n(terms) * (trace.size + abs(kink))
-            jumps = f.slope(np.array(kink)) != f.left(np.array(kink)) or f.exact
-            fine &= ~(near & jumps).any(axis=1)
+    """Whether no neuron with a kink that inputs move is next to it, (B,)."""
+    close = [
+        near(layer, trace.v, CLEAR * trace.size)
+        for layer, trace in zip(net.layers, traces, strict=True)
+    ]
+    suspects = np.any([some.any(axis=1) for some in close], axis=0)
+    at_kink = np.zeros(suspects.sum(), dtype=bool)
+    free = np.ones((len(at_kink), net.inputs), dtype=bool)
+    for layer, trace, some in zip(net.layers, traces, close, strict=True):
+        moves, free = reached(layer, trace.slope[suspects], free)
+        at_kink |= (some[suspects] & moves).any(axis=1)
+    fine = ~suspects
+    fine[suspects] = ~at_kink
     return fine
 
 
@@ -299,29 +330,6 @@ def _attaining(J: np.ndarray, norm: str) -> tuple[np.ndarray, np.ndarray]:
             v = np.where(np.einsum("bm,bmn->bn", u, J) < 0.0, -1.0, 1.0)
             u = np.where(np.einsum("bmn,bn->bm", J, v) < 0.0, -1.0, 1.0)
     return u, np.where(np.einsum("bm,bmn->bn", u, J) < 0.0, -1.0, 1.0)
-
-
-def _attained(net: Network, witness: np.ndarray, norm: str) -> float:
-    """The norm at a point less what rounding may have added, 0 at a kink."""
-    traces = _traces(net, witness[None])
-    if not _differentiable(net, traces)[0]:
-        return 0.0
-    value = float(operator_norm(net.jacobian(witness), norm))
-    # every path through the network in absolute value: nothing cancels
-    size, terms = np.eye(net.inputs), 8
-    for layer, trace in zip(net.layers, traces, strict=True):
-        inner = np.abs(trace.slope[0])[:, None] * (np.abs(layer.W) @ size)
-        if layer.D is not None:
-            strength = np.abs(
-                np.linalg.inv(np.eye(layer.neurons) - trace.slope[0][:, None] * layer.D)
-            )
-            inner = strength @ inner
-        size = np.abs(layer.G) @ inner + (0.0 if layer.H is None else np.abs(layer.H) @ size)
-        terms += layer.inputs + 4 * layer.neurons + 8
-    doubt = gamma_n(terms) * (size.sum() if norm == "linf_l1" else np.abs(size).sum(axis=1).max())
-    if norm == "l2":
-        doubt = gamma_n(terms) * float(np.linalg.norm(size))
-    return max(float(value - 2.0 * doubt), 0.0)
 
 
 def _cost(net: Network) -> float:

@@ -24,6 +24,7 @@ from rlopt.theory.checks import known
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.norms import refuse_extreme
 from rlopt.theory.lipschitz.proof import interior
 from rlopt.theory.lipschitz.regions import NORMS, box
 
@@ -61,12 +62,13 @@ def mixing(net: Network, norm: str = "l2", region: Any = None) -> Certificate:
         region: a box (low, high) on which slopes may be narrower.
 
     Raises:
-        ValueError: several outputs, neurons that feed neurons, an unknown norm, or a region that
-            is no box.
+        ValueError: several outputs, neurons that feed neurons, an unknown norm, a region that is
+            no box, or norms of layers whose product is neither 0 nor between 1e-140 and 1e140.
     """
     began = perf_counter()
     known("mixing", "norm", norm, NORMS)
     region = None if region is None else box(net.inputs, region)
+    refuse_extreme("mixing", net)
     lfr = net.lfr(region)
     if lfr.outputs != 1 or np.any(lfr.A.value[:, lfr.inputs :]):
         layers = len(np.unique(lfr.layer))

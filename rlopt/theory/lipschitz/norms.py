@@ -14,6 +14,8 @@ from rlopt.theory.lipschitz.certificate import Certificate
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, SIGNED
 
+SIZES = (1e-140, 1e140)  # of a bound whose square floats can hold
+
 
 def product_bound(net: Network, norm: str = "l2") -> Certificate:
     """The product over layers of |H| + |G| |phi| |W|.
@@ -32,7 +34,8 @@ def product_bound(net: Network, norm: str = "l2") -> Certificate:
         norm: "l2", "linf" (l_inf to l_inf) or "linf_l1" (l_inf to l_1).
 
     Returns:
-        A certificate without multipliers, valid everywhere, method "product".
+        A certificate without multipliers, valid everywhere, method "product"; 0 where a layer's
+        matrix is 0, inf where the product overflows.
 
     Raises:
         ValueError: an unknown norm.
@@ -48,33 +51,61 @@ def product_bound(net: Network, norm: str = "l2") -> Certificate:
             before = _after(before, layer.H, rounding)
             continue
         slope = _slope(layer.activation, inner)
-        gain = up(slope * _size(_after(before, layer.W, rounding), inner))
+        gain = _times(slope, _size(_after(before, layer.W, rounding), inner))
         if layer.D is not None:
-            gain = _implicit(gain, up(slope * _size(exactly(layer.D), inner)))
+            gain = _implicit(gain, _times(slope, _size(exactly(layer.D), inner)))
         G = _after(None, layer.G, rounding)
         if layer.H is None:
-            upper, before = up(upper * gain), G
+            upper, before = _times(upper, gain), G
         else:
             outer = norm if layer is net.layers[-1] else inner
-            beside = up(_size(G, outer) * gain)
-            upper *= up(_size(_after(before, layer.H, rounding), outer) + beside)
-            upper, before = up(upper), None
+            beside = _times(_size(G, outer), gain)
+            skip = _size(_after(before, layer.H, rounding), outer)
+            upper, before = _times(upper, _raised(skip + beside)), None
     if before is not None:
-        upper = up(upper * _size(before, norm))
+        upper = _times(upper, _size(before, norm))
     seconds = perf_counter() - began
     return Certificate(upper, norm, "product", "outward", net, seconds)
+
+
+def refuse_extreme(owner: str, net: Network) -> None:
+    """Raise for weights with which squares of bounds are beyond floats.
+
+    Raises:
+        ValueError: the product of the layers' norms is neither 0 nor within `SIZES`.
+    """
+    size = product_bound(net).upper
+    if net.implicit_layers and size == np.inf:  # there is no product
+        return
+    if size != 0.0 and not SIZES[0] <= size <= SIZES[1]:
+        limits = f"{SIZES[0]:.0e} and {SIZES[1]:.0e}"
+        raise ValueError(
+            f"{owner}: the product of the layers' norms must be 0 or between {limits}, got "
+            f"{size:.3g}; scale the weights"
+        )
 
 
 def _after(before: Enclosed | None, matrix: np.ndarray | None, rounding: float) -> Enclosed:
     """A layer's matrix times the linear maps before it."""
     assert matrix is not None  # layers without neurons have H
     given = Enclosed(matrix, rounding * np.abs(matrix))
-    return given if before is None else times(given, before)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return given if before is None else times(given, before)
+
+
+def _times(a: float, b: float) -> float:
+    """a b, rounded up; nothing is left of a zero matrix, whatever the other layers are."""
+    return 0.0 if a == 0.0 or b == 0.0 else up(a * b)
+
+
+def _raised(value: float) -> float:
+    """Rounded up, but for a 0, which is exact."""
+    return up(value) if value > 0.0 else 0.0
 
 
 def _implicit(gain: float, feedback: float) -> float:
     """gain / (1 - feedback), rounded up."""
-    return up(gain / (1.0 - feedback)) if feedback < 1.0 else np.inf
+    return _raised(gain / (1.0 - feedback)) if feedback < 1.0 else np.inf
 
 
 def _slope(activation: Activation, norm: str) -> float:
@@ -92,6 +123,10 @@ def _slope(activation: Activation, norm: str) -> float:
 def _size(matrix: Enclosed, norm: str) -> float:
     """An upper bound on the operator norm."""
     value, error = matrix
+    if not value.any() and not error.any():
+        return 0.0
+    if not (np.isfinite(value).all() and np.isfinite(error).all()):
+        return np.inf
     if norm == "l2":
         return up(spectral_norm(value) + (spectral_norm(error) if error.any() else 0.0))
     size = np.abs(value) + error

@@ -22,10 +22,10 @@ from rlopt.theory.lipschitz.certificate import Certificate
 from rlopt.theory.lipschitz.descent import penalty
 from rlopt.theory.lipschitz.jacobian import interval_jacobian
 from rlopt.theory.lipschitz.layerwise import eclipse
-from rlopt.theory.lipschitz.lower import lower_bound
+from rlopt.theory.lipschitz.lower import searched
 from rlopt.theory.lipschitz.maxcut import mixing
 from rlopt.theory.lipschitz.network import Network
-from rlopt.theory.lipschitz.norms import product_bound
+from rlopt.theory.lipschitz.norms import SIZES, product_bound
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
 from rlopt.theory.lipschitz.semidefinite import lipsdp
@@ -34,11 +34,16 @@ from rlopt.theory.lipschitz.slopes import slopes
 CLOSED = 1e-6  # relative gap at which nothing is left to do
 NEURONS, SECONDS = 800, 30.0  # the size that LipSDP solves in this time; it grows with the cube
 PROOF = 0.05  # share of that time for one Cholesky proof, or for a relaxation
+FAST = 0.02  # share of it for ECLipsE-Fast and its proof
+CELL = 0.002  # share of it for the relaxation of the Jacobian on one box
 ITERATION = 0.002  # share of it for one iteration of first-order descent
 LONG = 1.0  # seconds that a search for a lower bound takes; LipSDP comes after it if it takes more
+PART, SHORTEST = 1.0 / 3.0, 0.05  # of what is left for this search; seconds that it has at least
 BRIEFLY, AT_LENGTH = 20, 150  # iterations of descent before LipSDP, and instead of it
 COUPLED, COUPLED_COST = 160, 100.0  # neurons for which cvxpy is tried, and how much longer it takes
 FIRST, FINEST = 8, 2**15  # cells of branch and bound at first and at most
+TWICE = 3.0  # how much longer twice the cells take, with more constraints each
+TRIALS = 64  # inputs at which an implicit layer must have a fixed point
 
 
 class Record(NamedTuple):
@@ -64,7 +69,8 @@ class Certified:
     """lower <= Lipschitz constant <= upper.
 
     Attributes:
-        upper: the least rigorous upper bound; inf if no method bounds the network at all.
+        upper: the least rigorous upper bound; inf if no method bounds the network at all. The
+            product of norms is all that there is if it is not between 1e-140 and 1e140.
         lower: an attained Jacobian norm.
         witness: the point (n0,) where it is attained.
         certificate: of the upper bound; `certificate.verify()` checks it again.
@@ -113,25 +119,42 @@ def certify(
             all of R^n0.
         norm: "l2"; "linf" (l_inf to l_inf); "linf_l1" (l_inf to l_1).
         budget_seconds: > 0. A method is started only if it is expected to end within it; the
-            product of norms and one search for a lower bound are always run. More time may give a
-            better bracket, so that results depend on the machine.
+            product of norms and a short search for a lower bound are always run. More time may
+            give a better bracket, so that results depend on the machine.
         seed: of the search for a lower bound.
         callback: called with each `Record`, for a progress bar.
 
     Raises:
         ValueError: budget_seconds not > 0, an unknown norm, or a region that is no box.
         TypeError: budget_seconds is no number.
+        ArithmeticError: an implicit layer without a fixed point at some input.
     """
     known("certify", "norm", norm, NORMS)
     budget = positive("certify", "budget_seconds", budget_seconds)
     seed = whole("certify", "seed", seed, 0)
-    race = _Race(net, None if region is None else box(net.inputs, region), norm, budget, callback)
-    for method in _methods(race, seed):
+    region = None if region is None else box(net.inputs, region)
+    if net.implicit_layers:
+        _try(net, region, seed)
+    race = _Race(net, region, norm, budget, callback)
+    for method in _methods(race, seed) if race.measurable else ():
         if race.closed:
             break
         if method.seconds <= race.left:
             method.run()
     return race.result()
+
+
+def _try(net: Network, region: Region | None, seed: int) -> None:
+    """Evaluate an implicit network here and there; where it is not defined nothing bounds it."""
+    rng = np.random.default_rng(seed)
+    if region is None:
+        points = rng.normal(size=(TRIALS, net.inputs))
+    else:
+        points = rng.uniform(*region, size=(TRIALS, net.inputs))
+    try:
+        net(points)
+    except np.linalg.LinAlgError as error:
+        raise ArithmeticError(f"certify: an implicit layer has no fixed point: {error}") from error
 
 
 class _Race:
@@ -167,14 +190,23 @@ class _Race:
         return self.best.upper
 
     @property
+    def measurable(self) -> bool:
+        """Whether floats hold squares of bounds; if not the product of norms is all there is."""
+        return self.net.implicit_layers or SIZES[0] <= self.upper <= SIZES[1]
+
+    @property
     def closed(self) -> bool:
         return _gap(self.upper, self.lower) < CLOSED
 
     def method(self, seconds: float, bound: Callable[[], Certificate]) -> _Method:
         """Computing an upper bound."""
-        return _Method(seconds, lambda: self._enter(bound()))
+        return _Method(seconds, lambda: self._enter(bound))
 
-    def _enter(self, found: Certificate) -> None:
+    def _enter(self, bound: Callable[[], Certificate]) -> None:
+        try:
+            found = bound()
+        except ArithmeticError:  # floats overflow, or a solver gave up: no bound by this method
+            return
         self.last = found
         if found.rigorous == "none":
             if self.unverified is None or found.upper < self.unverified.upper:
@@ -183,9 +215,10 @@ class _Race:
             self.best = found
         self._record(found.method, found.rigorous)
 
-    def search(self, seed: int) -> None:
-        """A lower bound."""
-        self.lower, self.witness = lower_bound(self.net, self.region, self.norm, seed)
+    def search(self, seed: int, share: float) -> None:
+        """A lower bound, in a share of what is left."""
+        seconds = max(share * self.left, SHORTEST)
+        self.lower, self.witness = searched(self.net, self.region, self.norm, seed, seconds)
         self._record("lower_bound", "attained")
 
     def _record(self, method: str, rigorous: str) -> None:
@@ -222,29 +255,31 @@ def _methods(race: _Race, seed: int) -> Iterator[_Method]:
         alpha, beta = slopes(net, region)
         here = _cubic(net, norm, int((alpha < beta).sum()))
     if not net.implicit_layers:
-        yield race.method(0.0, lambda: interval_jacobian(net, region, norm))
-        yield race.method(PROOF * everywhere, lambda: jacobian_propagation(net, region, norm))
+        cell = CELL * everywhere
+        yield race.method(cell, lambda: interval_jacobian(net, region, norm))
+        yield race.method(cell, lambda: jacobian_propagation(net, region, norm))
     if norm == "l2" and _feed_forward(net):
-        yield race.method(PROOF * everywhere, lambda: eclipse(net, fast=True))
+        yield race.method(FAST * everywhere, lambda: eclipse(net, fast=True))
     solved = False  # LipSDP's optimum has been proved, up to its last digits
     if _one_layer(net):
         yield race.method(PROOF * here, lambda: mixing(net, norm, region))
         solved = here > LONG and (race.last.method, race.last.rigorous) == ("mixing", "rump")
-    search = _Method(-np.inf, lambda: race.search(seed))
     if here > LONG:
-        yield search
+        yield _Method(-np.inf, lambda: race.search(seed, PART))
     if _startable(net) and not solved:
         if norm == "l2":
             yield from _descent(race, here)
         yield race.method(here, lambda: lipsdp(net, norm, region=region))
         if region is not None and race.last.rigorous == "none":
             yield race.method(everywhere, lambda: lipsdp(net, norm))
+    coupled = region is None and _sorts(net) and net.neurons <= COUPLED
     if here <= LONG:
-        yield search
-    if region is None and _sorts(net) and net.neurons <= COUPLED:
+        last = region is None and not coupled
+        yield _Method(-np.inf, lambda: race.search(seed, 1.0 if last else PART))
+    if coupled:
         yield race.method(COUPLED_COST * everywhere, lambda: lipsdp(net, norm, coupling="full"))
     if region is not None and not net.implicit_layers:
-        yield from _refinements(race, region)
+        yield from _refinements(race, region, FIRST * CELL * everywhere)
 
 
 def _descent(race: _Race, seconds: float) -> Iterator[_Method]:
@@ -261,13 +296,20 @@ def _descent(race: _Race, seconds: float) -> Iterator[_Method]:
         yield race.method(cost, lambda: penalty(race.net, iterations, race.region))
 
 
-def _refinements(race: _Race, region: Region) -> Iterator[_Method]:
-    """Branch and bound with ever more cells, each time twice as many."""
-    branches, seconds = FIRST, 0.0
+def _refinements(race: _Race, region: Region, seconds: float) -> Iterator[_Method]:
+    """Branch and bound with ever more cells, each time twice as many.
+
+    Args:
+        race: so far.
+        region: the box.
+        seconds: that the first one is expected to take.
+    """
+    branches = FIRST
     while branches <= FINEST and seconds <= race.left:
         refined = partial(jacobian_propagation, race.net, region, race.norm, branches)
+        began = race.elapsed
         yield race.method(seconds, refined)
-        branches, seconds = 2 * branches, 2.0 * race.last.seconds
+        branches, seconds = 2 * branches, TWICE * (race.elapsed - began)
 
 
 def _feed_forward(net: Network) -> bool:
@@ -312,4 +354,5 @@ def _cubic(net: Network, norm: str, neurons: int) -> float:
 def _gap(upper: float, lower: float) -> float:
     if not np.isfinite(upper):
         return 1.0
-    return max(upper - lower, 0.0) / upper if upper > 0.0 else 0.0
+    # a constant's bound may be a few floats above 0
+    return max(upper - lower, 0.0) / upper if upper > np.finfo(float).tiny else 0.0

@@ -12,6 +12,7 @@ from rlopt.theory.lipschitz import ipm, proof
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.network import COUPLINGS, Network, checked
+from rlopt.theory.lipschitz.norms import refuse_extreme
 from rlopt.theory.lipschitz.regions import NORMS, box
 
 STRUCTURES = ("neuron", "layer")
@@ -55,12 +56,16 @@ def lipsdp(
             intervals alone as others do, never tighter.
 
     Returns:
-        A certificate whose multipliers are those of `norm`'s programme, see `Certificate`.
+        A certificate whose multipliers are those of `norm`'s programme, see `Certificate`. The
+        bound of a constant network is a little above 0; `product_bound` gives the 0 of a layer 0.
 
     Raises:
         ValueError: a name that is none of these; structure="network", which is unsound; a coupling
             of groups for a network of other activations, on a region, or by layers; no feasible
-            multipliers, as for an implicit layer that may have no fixed point.
+            multipliers, as for an implicit layer that may have no fixed point; norms of layers
+            whose product is neither 0 nor between 1e-140 and 1e140.
+        SolverFailed: (an ArithmeticError) Clarabel gave up; only for solver="cvxpy" and for the
+            couplings of groups.
     """
     began = perf_counter()
     checked(net)
@@ -75,6 +80,7 @@ def lipsdp(
     if coupling != "abs" and structure != "neuron":
         raise ValueError(f"lipsdp: coupling={coupling!r} has no structure {structure!r}")
     lfr = net.lfr(region, coupling, slopes)
+from rlopt.theory.lipschitz.norms import refuse_extreme
     if coupling != "abs":
         from rlopt.theory.lipschitz.sdp import coupled
 
