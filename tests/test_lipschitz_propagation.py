@@ -20,7 +20,7 @@ from rlopt.theory.lipschitz.semidefinite import lipsdp
 from rlopt.theory.lipschitz.slopes import preactivations, slopes
 
 ROUNDING = 1e-12  # relative error of sampled values and Jacobians
-TABLE = 1e-6  # the notes give six decimals
+TABLE = 1e-6  # they have six decimals
 
 
 # --- propagation ---
@@ -57,14 +57,15 @@ def test_without_branches_it_is_as_tight_as_published_code():
     assert found <= 7.084399 * (1.0 + 1e-6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_propagation_is_between_samples_and_intervals(data):
     net, norm = data.draw(nets()), data.draw(st.sampled_from(NORMS))
     region = data.draw(boxes(net.inputs))
-    lower = operator_norm(net.jacobian(samples(region))[off_kinks(net, samples(region))], norm)
+    sampled = net.jacobian(samples(region))[off_kinks(net, samples(region))]
+    lower = operator_norm(sampled * (region[0] < region[1]), norm)
     bounds = [interval_jacobian(net, region, norm).upper]
-    bounds += [jacobian_propagation(net, region, norm, b).upper for b in (1, 2, 5, 12)]
+    bounds += [jacobian_propagation(net, region, norm, b).upper for b in (1, 3, 8)]
     assert (np.diff(bounds) <= ROUNDING * bounds[0]).all()
     assert lower.max(initial=0.0) <= bounds[-1] * (1.0 + ROUNDING)
     # increments between two points
@@ -76,11 +77,11 @@ def test_propagation_is_between_samples_and_intervals(data):
     assert (moved <= bounds[-1] * length * (1.0 + 1e-9) + 1e-12).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(SEEDS, st.sampled_from(("relu", "abs", "leaky_relu(0.1)")))
 def test_small_piecewise_linear_nets_are_solved(seed, name):
     rng = np.random.default_rng(seed)
-    W = gaussian((2, 4, 3, 2), seed)
+    W = gaussian((2, 3, 3, 2), seed)
     net = Network.from_weights(W, [0.5 * rng.normal(size=len(w)) for w in W], name)
     region = around(2, 1.0)
     found = jacobian_propagation(net, region, "l2", branches=200).upper
@@ -218,7 +219,7 @@ def test_certificates_survive_text_and_show_tampering(norm):
     net, region = formula_net((2, 6, 6, 2), "maxmin"), around(2, 0.5)
     for certificate in (
         interval_jacobian(net, region, norm),
-        interval_jacobian(net, None, norm, relaxed=False),
+        interval_jacobian(net, region, norm, slopes="interval"),
         jacobian_propagation(net, region, norm, branches=7),
         jacobian_propagation(net, None, norm),
     ):

@@ -147,8 +147,9 @@ def _measured(task: Task, parts: list[Cell]) -> list[Cell]:
     widest = max(max(layer.neurons, layer.inputs) for layer in task.net.layers)
     size = max(1, ENTRIES // (2 * task.net.outputs * widest**2))
     found: list[Cell] = []
-    for start in range(0, len(parts), size):
-        found += _measured_batch(task, parts[start : start + size])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(parts), size):
+            found += _measured_batch(task, parts[start : start + size])
     return found
 
 
