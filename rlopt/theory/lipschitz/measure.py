@@ -31,7 +31,7 @@ def jacobian_norm(chords: list[Chord], J: Interval, norm: str) -> np.ndarray:
 def _scaled_norm(
     chords: list[Chord], unit: Interval, largest: np.ndarray, scale: np.ndarray, norm: str
 ) -> np.ndarray:
-    """Bounds on the norm of J / scale, whose entries lie in `unit`, those of |J| below `largest`."""
+    """Bounds on the norm of J / scale, its entries in `unit`; `largest` bounds those of |J|."""
     sizes = magnitude(unit)
     wide = 1.0 + 2.0 * gamma_n(sizes.shape[1] * sizes.shape[2] + 8)
     if norm != "l2":

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from rlopt.theory.checks import known
+from rlopt.theory.lipschitz.interval import TINY
 from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, box, operator_norm
@@ -76,12 +77,10 @@ def pieces(net: Network, region: Any = None) -> Iterator[np.ndarray]:
         ValueError: as for `exact`.
     """
     layers = _piecewise_linear(net)
-    low, high = (None, None) if region is None else box(net.inputs, region)
-    first = _whole_space(net.inputs) if low is None else _box_cell(low, high)
-    free = np.ones(net.inputs) if low is None else low < high
+    first = _whole_space(net.inputs) if region is None else _box_cell(*box(net.inputs, region))
     found = 0
     # depth first, so that memory stays small
-    stack = [(layers, _start(free, first), first)]
+    stack = [(layers, _start(first), first)]
     while stack:
         remaining, state, cell = stack.pop()
         if not remaining:
@@ -212,16 +211,19 @@ def _whole_space(n0: int) -> Cell:
     return Cell(np.zeros(n0), np.eye(n0), np.zeros((0, n0)), np.zeros(0), np.zeros(n0))
 
 
-def _start(free: np.ndarray, cell: Cell) -> State:
+def _start(cell: Cell) -> State:
     """The input itself."""
     reach = np.abs(cell.E).sum(axis=1)
-    return State(np.diag(free.astype(float)), cell.E, cell.origin, reach, np.abs(cell.origin))
+    free = np.diag((reach > 0.0).astype(float))
+    return State(free, cell.E, cell.origin, reach, np.abs(cell.origin))
 
 
 def _box_cell(low: np.ndarray, high: np.ndarray) -> Cell:
     """The box as [-1, 1]^d, without the coordinates that are fixed."""
     free = low < high
-    centre, radius, d = 0.5 * (low + high), 0.5 * (high - low), int(free.sum())
+    # half of the least floats' distance would be 0
+    radius = np.where(free, np.maximum(0.5 * (high - low), TINY), 0.0)
+    centre, d = 0.5 * (low + high), int(free.sum())
     rows = np.vstack([np.eye(d), -np.eye(d)])
     return Cell(centre, np.diag(radius)[:, free], rows, np.ones(2 * d), np.zeros(d))
 
@@ -244,9 +246,7 @@ def _piecewise_linear(net: Network) -> list[Layer]:
     return layers
 
 
-def _splits(
-    layer: Layer, state: State, cell: Cell
-) -> list[tuple[np.ndarray, Cell]]:
+def _splits(layer: Layer, state: State, cell: Cell) -> list[tuple[np.ndarray, Cell]]:
     """The cell cut by the kinks of a layer: slopes (h,) of its neurons on each part.
 
     `state` holds the pre-activations.

@@ -24,7 +24,8 @@ def box(inputs: int, region: Any) -> Region:
             stand for all coordinates.
 
     Raises:
-        ValueError: no such pair, a wrong shape, numbers that are not finite or beyond 1e100, or low > high.
+        ValueError: no such pair, a wrong shape, numbers beyond 1e100 or not finite, or
+            low > high.
     """
     if hasattr(region, "low") and hasattr(region, "high"):
         region = region.low, region.high
