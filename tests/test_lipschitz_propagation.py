@@ -197,10 +197,10 @@ def test_refutations_cover_their_own_rounding():
     # what is 0 or more in exact arithmetic is never refuted, however close to 0 it is
     rng = np.random.default_rng(0)
     close = 0
-    for size in [1.0] * 60 + [1e-162] * 20:
-        coef, weights = size * rng.normal(size=(6, 3)), rng.uniform(size=6)
-        low = size * rng.normal(size=3)
-        high, const, weights[0] = low + size * rng.uniform(size=3), np.zeros(6), 1.0
+    for size in [1.0] * 60 + [1e-161] * 20:
+        coef, weights = size * rng.normal(size=(6, 12)), rng.uniform(size=6)
+        low = size * rng.normal(size=12)
+        high, const, weights[0] = low + size * rng.uniform(size=12), np.zeros(6), 1.0
         exact = np.array([Fraction(w) for w in weights]) @ np.vectorize(Fraction)(coef)
         ends = np.vectorize(Fraction)([low, high])
         largest = np.maximum(exact * ends[0], exact * ends[1]).sum()
@@ -321,6 +321,8 @@ def test_what_is_refused(method):
         method(net, around(2, 1.0), "l1")
     with pytest.raises(ValueError, match="low must be <= high"):
         method(net, (np.ones(2), np.zeros(2)))
+    with pytest.raises(ValueError, match="slopes must be one of"):
+        interval_jacobian(net, around(2, 1.0), slopes="intervals")
 
 
 @pytest.mark.parametrize("branches", [0, -1, 2.5, np.nan])
