@@ -9,6 +9,7 @@ from lipschitz_nets import biases, formula, formula_net, gaussian, weights
 
 from rlopt.theory.lipschitz import Network
 from rlopt.theory.lipschitz.pieces import exact, formal_global, linear_regions, pieces
+from rlopt.theory.lipschitz.regions import NORMS, operator_norm
 
 TABLE = 1e-6  # relative; they have 8 digits
 SHORT = 1e-5  # where they print 7
@@ -34,10 +35,12 @@ def test_the_tables_constants_and_regions(dims, whole, unit, small, formal):
         (cube(dims[0], 1.0), unit),
         (cube(dims[0], 0.2), small),
     ):
-        assert exact(net, region) == pytest.approx(value, rel=TABLE)
-        assert count in (None, linear_regions(net, region))
-    assert formal_global(net) == pytest.approx(formal, rel=TABLE)
-    assert exact(net) <= formal_global(net) * (1.0 + 1e-12)
+        # what `exact` and `linear_regions` take of the pieces, in one pass
+        sizes = [np.linalg.norm(J, 2) for J in pieces(net, region)]
+        assert max(sizes) == pytest.approx(value, rel=TABLE)
+        assert count in (None, len(sizes))
+    found = formal_global(net)
+    assert found == pytest.approx(formal, rel=TABLE) and whole[0] <= found * (1.0 + TABLE)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +50,11 @@ def test_the_tables_constants_and_regions(dims, whole, unit, small, formal):
 )  # fmt: skip
 def test_the_tables_constants_on_boxes_in_both_norms(r, l2, linf):
     net = formula_net((2, 6, 6, 1))
-    assert exact(net, cube(2, r)) == pytest.approx(l2, rel=SHORT)
-    assert exact(net, cube(2, r), "linf") == pytest.approx(linf, rel=SHORT)
-    assert exact(net, (-r, r), "linf_l1") == pytest.approx(linf, rel=SHORT)
+    found = list(pieces(net, (-r, r)))
+    for norm, value in (("l2", l2), ("linf", linf), ("linf_l1", linf)):
+        assert operator_norm(np.array(found), norm).max() == pytest.approx(value, rel=SHORT)
+    if r < 0.5:  # quick
+        assert exact(net, cube(2, r), "linf") == pytest.approx(linf, rel=SHORT)
 
 
 def test_formal_constants_of_other_layers():
@@ -121,19 +126,40 @@ def test_dead_neurons_do_not_double_the_pieces():
     assert linear_regions(net) == 2 and exact(net) == 3.0
 
 
-def test_fixed_coordinates():
-    # |x| + |y|, seen along y = 1: the whole gradient counts
+def test_fixed_coordinates_do_not_count():
+    # |x| + y+ + 2 y-: two points of the box differ in x alone
     W = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     net = Network.from_weights([W, [[1.0, 1.0, 1.0, 2.0]]])
-    along = (np.array([-1.0, 1.0]), np.array([1.0, 1.0]))
-    assert linear_regions(net, along) == 2
-    assert exact(net, along) == pytest.approx(np.sqrt(2.0))
-    # along y = 0 two neurons are at their kink all the way: all four patterns are tried
-    along = (np.array([-1.0, 0.0]), np.array([1.0, 0.0]))
-    assert exact(net, along) == pytest.approx(np.sqrt(1.0 + 4.0))
-    assert linear_regions(net, along) == 8
+    for y in (1.0, 0.0):
+        along = (np.array([-1.0, y]), np.array([1.0, y]))
+        assert linear_regions(net, along) == 2
+        for norm in NORMS:
+            assert exact(net, along, norm) == 1.0
     point = (np.array([0.3, -0.7]), np.array([0.3, -0.7]))
-    assert list(map(np.ndarray.tolist, pieces(net, point))) == [[[1.0, -2.0]]]
+    assert list(map(np.ndarray.tolist, pieces(net, point))) == [[[0.0, 0.0]]]
+    assert exact(net, point) == 0.0
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-9, 1.0, 1e50])
+def test_small_and_large_scales(size):
+    kink = Network.from_weights([[[1.0], [-1.0]], [[1.0, 3.0]]])  # 1 and -3
+    assert exact(kink, (-size, size)) == 3.0
+    # small weights and biases, with a kink at 100 where both neurons turn
+    W, b = 1e-3 * size * np.array([[1.0], [-1.0]]), 0.1 * size * np.array([1.0, -1.0])
+    out = 1.0 / (1e-3 * size) * np.array([[1.0, 3.0]])
+    assert exact(Network.from_weights([W, out], [b, np.zeros(1)])) == pytest.approx(3.0)
+    # all kinks of a net drawn together or apart
+    drawn, biases = gaussian((2, 4, 3, 1), 3), [np.array([0.3, -0.5, 0.2, 0.1]), np.ones(3)]
+    near, far = (
+        Network.from_weights(drawn, [scale * b for b in biases]) for scale in (min(size, 1e50), 1.0)
+    )
+    assert exact(near) == pytest.approx(exact(far), rel=1e-9)
+    assert linear_regions(near) == linear_regions(far)
+
+
+def test_a_box_narrower_than_rounding_is_one_piece():
+    net = Network.from_weights([[[1.0], [-1.0]], [[1.0, 3.0]]])
+    assert exact(net, (1.0, np.nextafter(1.0, 2.0))) == 1.0
 
 
 def test_what_is_refused():

@@ -1,5 +1,7 @@
 """Bounds on a box: pre-activations, slopes, the interval Jacobian, propagation with branching."""
 
+from fractions import Fraction
+
 import hypothesis.strategies as st
 import mpmath
 import numpy as np
@@ -11,8 +13,8 @@ from lipschitz_nets import formula, formula_net
 from rlopt.theory.lipschitz import Network
 from rlopt.theory.lipschitz.activations import Activation
 from rlopt.theory.lipschitz.chords import most, relaxed
-from rlopt.theory.lipschitz.crown import bounded
-from rlopt.theory.lipschitz.interval import magnitude, times_matrix
+from rlopt.theory.lipschitz.crown import bounded, pulled
+from rlopt.theory.lipschitz.interval import magnitude, scaled, times_matrix
 from rlopt.theory.lipschitz.jacobian import backwards, forwards, interval_jacobian
 from rlopt.theory.lipschitz.measure import spectral_norms
 from rlopt.theory.lipschitz.relax import image, lines
@@ -211,6 +213,30 @@ def test_crown_covers_what_cancellation_leaves():
             assert high[i] - low[i] <= 1e-11
 
 
+def exactly(matrix: np.ndarray) -> np.ndarray:
+    """Entries as fractions."""
+    return np.array([[Fraction(v) for v in row] for row in matrix.tolist()], dtype=object)
+
+
+def test_pulled_bounds_cover_their_own_rounding():
+    # linear activations, at points: before the cut with intervals nothing hides the rounding; the
+    # second size lets products underflow
+    rng = np.random.default_rng(3)
+    for size in (1.0, 1e-162):
+        W = [size * rng.normal(size=shape) for shape in ((8, 3), (8, 8), (8, 8), (1, 8))]
+        net = Network.from_weights(W, activation="identity")
+        for x in size * rng.normal(size=(4, 3)):
+            box = x[None], x[None]
+            passed, state = bounded(net, box), exactly(W[0]) @ exactly(x[:, None])
+            for k in (1, 2):
+                state = exactly(W[k]) @ state
+                linear, _ = pulled(passed[:k], net.layers[k], passed[k].given)
+                held = exactly(linear.coef[0]) @ exactly(x[:, None])
+                held += exactly(linear.const[0][:, None])
+                assert (held[:8] >= state).all() and (held[8:] >= -state).all()
+                assert (exactly(linear.most(box)[0][:, None]) >= held).all()
+
+
 def test_slopes_through_kinks_are_improved():
     net = formula_net((2, 6, 6, 1))
     region = around(2, 1.0)
@@ -239,11 +265,13 @@ def test_layers_after_an_implicit_one_keep_their_global_slopes():
 def test_overflow_leaves_global_slopes():
     W = [np.full((3, 2), 1e200), np.full((3, 3), 1e200), np.full((1, 3), 1e-200)]
     net = Network.from_weights(W, activation="tanh")
-    alpha, beta = slopes(net, around(2, 1e200))
+    alpha, beta = slopes(net, around(2, 1e100))
     np.testing.assert_array_equal(alpha, 0.0)
     np.testing.assert_array_equal(beta, 1.0)
     with pytest.raises(ArithmeticError, match="overflow"):
-        interval_jacobian(net, around(2, 1e200), "l2")
+        interval_jacobian(net, around(2, 1e100), "l2")
+    with pytest.raises(ValueError, match=r"low must be in \[-1e\+100"):
+        interval_jacobian(net, around(2, 1e200))
 
 
 # --- Jacobians ---
@@ -281,6 +309,23 @@ def test_the_relaxed_jacobian_is_a_bound_in_exact_arithmetic():
             for i, j in np.ndindex(*J[0][0].shape):
                 assert J[0][0, i, j] <= matrix[i, j] <= J[1][0, i, j]
         assert (J[1] - J[0]).max() < 1e-11
+
+
+def test_linear_functions_of_the_jacobian_cover_their_own_rounding():
+    # all slopes fixed, before the cut with intervals; then at a size at which products underflow
+    rng = np.random.default_rng(4)
+    for size in (1.0, 1e-108):
+        W = [size * rng.normal(size=shape) for shape in ((8, 3), (8, 8), (2, 8))]
+        net, slope = Network.from_weights(W, activation="tanh"), rng.uniform(size=16)
+        chords, J = relaxed(net, (slope[None], slope[None]))
+        coef = rng.normal(size=(1, 2, 30, 3))
+        bound = most(chords, coef, magnitude(J))[0]
+        inner = exactly(slope[:8, None]) * exactly(W[0])
+        exact = exactly(W[2]) @ (exactly(slope[8:, None]) * (exactly(W[1]) @ inner))
+        for i in range(2):
+            value = exactly(coef[0, i]) @ exact[i]
+            assert all(Fraction(b) >= v for b, v in zip(bound[i], value, strict=True))
+            assert J[0][0, i, 0] <= exact[i, 0] <= J[1][0, i, 0]
 
 
 def test_the_chords_of_products_are_bounds_in_exact_arithmetic():
@@ -337,6 +382,22 @@ def test_norms_of_a_batch_are_proved_and_close(seed, m, n):
         assert value <= float(largest) * scale * (1.0 + 1e-12)
 
 
+@pytest.mark.parametrize("factor", [1.0 - 1e-3, 1.0 + 1e-3])
+def test_norms_of_a_batch_do_not_trust_the_eigenvectors(monkeypatch, factor):
+    # the largest entry of a diagonal matrix, with "eigenvectors" of another length than 1
+    eigh = np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda G: (eigh(G)[0], factor * eigh(G)[1]))
+    assert (spectral_norms(np.diag([3.0, 1.0])[None]) >= 3.0).all()
+
+
+def test_what_a_zero_makes_0_stays_0_and_what_underflow_does_is_covered():
+    x, matrix = np.array([0.0, 1e-200, 1e-200]), np.array([[1.0, 1.0], [0.0, 1e-200], [0.0, 0.0]])
+    low, high = times_matrix((x, x), matrix)
+    assert low[0] == high[0] == 0.0 and low[1] < 0.0 < high[1] < 1e-300
+    low, high = scaled((x, x), (x, x))
+    assert low[0] == high[0] == 0.0 and low[1] < 0.0 < high[1] < 1e-300
+
+
 def test_interval_products_are_rounded_outwards():
     rng = np.random.default_rng(0)
     x, matrix = rng.normal(size=50), rng.normal(size=(50, 8))
@@ -354,10 +415,10 @@ def test_interval_products_are_rounded_outwards():
     ("radius", "value"), [(0.05, 1.5815), (0.2, 2.8925), (0.5, 6.7486), (1.0, 7.4455)]
 )
 def test_interval_jacobian_with_interval_slopes(radius, value):
-    # theirs: interval bounds on pre-activations, from the inputs forwards only
+    # values with interval bounds on pre-activations, from the inputs forwards only
     net, region = formula_net((2, 6, 6, 1)), around(2, radius)
     alpha, beta = slopes(net, region, relaxed=False)
     J = forwards(net, (alpha[None], beta[None]))
     assert np.linalg.norm(magnitude(J)) == pytest.approx(value, rel=1e-4)
-    both = interval_jacobian(net, region, relaxed=False).upper
+    both = interval_jacobian(net, region, slopes="interval").upper
     assert interval_jacobian(net, region).upper <= both <= value * (1.0 + 1e-4)

@@ -14,7 +14,7 @@ from scipy.optimize import linprog
 
 from rlopt.theory.certificate import UNIT, gamma_n
 from rlopt.theory.lipschitz.crown import Linear, Passed
-from rlopt.theory.lipschitz.interval import Interval
+from rlopt.theory.lipschitz.interval import TINY, Interval
 
 
 class Cell(NamedTuple):
@@ -99,14 +99,14 @@ def tightened(box: Interval, cuts: Linear) -> Interval:
     largest = np.maximum(cuts.coef * low, cuts.coef * high)
     total = largest.sum(axis=-1) + cuts.const
     size = np.abs(largest).sum(axis=-1) + np.abs(cuts.const)
-    slack = 4.0 * gamma_n(low.shape[-1] + 8) * size
+    slack = 4.0 * gamma_n(low.shape[-1] + 8) * size + 4.0 * (low.shape[-1] + 8) * TINY
     # coef_j x_j >= need: the others do what they can
     need = largest - (total + slack)[..., None]
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         end = need / cuts.coef
     usable = np.isfinite(end)
     end = np.where(usable, end, 0.0)
-    doubt = 8.0 * UNIT * np.abs(end)
+    doubt = 8.0 * UNIT * np.abs(end) + TINY
     below = np.where(usable & (cuts.coef > 0.0), end - doubt, -np.inf).max(axis=1)
     above = np.where(usable & (cuts.coef < 0.0), end + doubt, np.inf).min(axis=1)
     return np.maximum(box[0], below), np.minimum(box[1], above)
@@ -148,4 +148,6 @@ def refuted(low: np.ndarray, high: np.ndarray, cuts: Linear, weights: np.ndarray
     most = np.maximum(coef * low, coef * high).sum() + const
     reach = np.maximum(np.abs(low), np.abs(high))
     size = weights @ (np.abs(cuts.coef) @ reach + np.abs(cuts.const))
-    return bool(most + 4.0 * gamma_n(len(weights) + len(low) + 8) * size < 0.0)
+    terms = len(weights) + len(low) + 8
+    slack = 4.0 * gamma_n(terms) * size + 4.0 * terms * TINY * (1.0 + reach.sum())
+    return bool(most + slack < 0.0)

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from rlopt.theory.certificate import UNIT
-from rlopt.theory.lipschitz.crown import doubt
+from rlopt.theory.lipschitz.crown import doubt, underflow
 from rlopt.theory.lipschitz.interval import (
+    TINY,
     Interval,
     added,
     common,
@@ -94,6 +95,7 @@ def most(
     """
     const = np.zeros(coef.shape[:3])
     size = _against(coef, given)
+    exposed = np.ones(given.shape[:2])
     for chord in reversed(chords):
         layer = chord.layer
         on_q = coef @ layer.W.T
@@ -107,13 +109,17 @@ def most(
         if layer.H is not None:
             whole = whole + chord.given @ np.abs(layer.H)
         size = size + _against(coef, whole) + np.abs(offset).sum(axis=-1)
-        size = size + _against(on_p, chord.given @ np.abs(layer.G))
+        p = chord.given @ np.abs(layer.G)
+        size = size + _against(on_p, p)
+        exposed = exposed + 1.0 + (chord.taken + p).sum(axis=-1) + chord.given.sum(axis=-1)
         new = on_p @ layer.G.T
         coef = new if layer.H is None else new + coef @ layer.H.T
     layers = [chord.layer for chord in chords] + ([] if last is None else [last])
     # the entry of output i in row i of the identity
     own = np.einsum("bmrm->bmr", coef)
-    return own + const + doubt(layers) * (size + np.abs(own))
+    error = doubt(layers) * (size + np.abs(own)) + underflow(layers) * exposed[..., None]
+    bound = own + const + error
+    return np.where(np.isnan(bound), np.inf, bound)
 
 
 def _columns(
@@ -139,8 +145,10 @@ def _lines(
     above = np.where(mixed, alpha + width * share, np.where(low >= 0.0, beta, alpha))
     below = np.where(mixed, beta - width * share, np.where(low >= 0.0, alpha, beta))
     reach = np.maximum(high, -low)
-    slack = 16.0 * UNIT * reach * (np.abs(alpha) + np.abs(beta))
+    slack = 16.0 * UNIT * reach * (np.abs(alpha) + np.abs(beta)) + 16.0 * TINY * (1.0 + reach)
     offset = np.where(mixed, -width * share * low + slack, 0.0)
+    # where high - low overflows the share is no share
+    offset = np.where(np.isfinite(high - low), offset, np.inf)
     return below, -offset, above, offset
 
 

@@ -7,7 +7,7 @@ result is cut with interval bounds.
 
 Rounding: coefficients are taken as the floats they are. The distance between each computed
 coefficient and the exact one times a bound on what it multiplies goes into the constant, which
-costs one product of a matrix and a vector a layer.
+costs one product of a matrix and a vector a layer. So does what underflow may take from each.
 
 All arrays have a leading axis of boxes.
 """
@@ -20,6 +20,7 @@ import numpy as np
 
 from rlopt.theory.certificate import gamma_n
 from rlopt.theory.lipschitz.interval import (
+    TINY,
     Interval,
     added,
     common,
@@ -45,7 +46,9 @@ class Linear(NamedTuple):
         low, high = box[0][:, None], box[1][:, None]
         terms = np.maximum(self.coef * low, self.coef * high)
         size = np.abs(terms).sum(axis=-1) + np.abs(self.const)
-        return terms.sum(axis=-1) + self.const + 2.0 * gamma_n(low.shape[-1] + 4) * size
+        error = 2.0 * gamma_n(low.shape[-1] + 4) * size + (low.shape[-1] + 4) * TINY
+        largest = terms.sum(axis=-1) + self.const + error
+        return np.where(np.isnan(largest), np.inf, largest)
 
 
 class Passed(NamedTuple):
@@ -145,6 +148,8 @@ def pulled(
     coef = np.broadcast_to(np.vstack([layer.W, -layer.W]), (batch, rows, layer.inputs))
     const = np.broadcast_to(np.concatenate([layer.b, -layer.b]), (batch, rows))
     size = _against(coef, given) + np.abs(const)
+    # what the coefficients multiply, each of which may have lost to underflow
+    exposed = np.ones(batch)
     steps: list[Step] = []
     for k, done in reversed(list(enumerate(passed))):
         inner, line = done.layer, done.lines
@@ -161,10 +166,13 @@ def pulled(
         if inner.H is not None:
             state = state + done.given @ np.abs(inner.H.T)
         size = size + _against(coef, state) + np.abs(shift).sum(axis=-1)
-        size = size + _against(on_v, done.given @ np.abs(inner.W.T) + np.abs(inner.b))
+        v = done.given @ np.abs(inner.W.T) + np.abs(inner.b)
+        size = size + _against(on_v, v)
+        exposed = exposed + 1.0 + (done.taken + v).sum(axis=1) + done.given.sum(axis=1)
         new = on_v @ inner.W
         coef = new if inner.H is None else new + coef @ inner.H
-    error = doubt([*(done.layer for done in passed), layer]) * size
+    layers = [*(done.layer for done in passed), layer]
+    error = doubt(layers) * size + underflow(layers) * exposed[:, None]
     return Linear(coef, const + error), steps[::-1]
 
 
@@ -208,9 +216,18 @@ def improved(
 
 def doubt(layers: list[Layer]) -> float:
     """Relative error of a chain of products through the layers, against their absolute values."""
-    longest = max(max(la.inputs, la.neurons, la.outputs) for la in layers)
-    rounding = max(la.rounding for la in layers)
-    return 2.0 * gamma_n(2 * longest + 8 * len(layers) + 32) + 1.01 * rounding
+    return 2.0 * gamma_n(_products(layers)) + 1.01 * max(layer.rounding for layer in layers)
+
+
+def underflow(layers: list[Layer]) -> float:
+    """Absolute error of a coefficient in such a chain by underflow."""
+    return 4.0 * _products(layers) * TINY
+
+
+def _products(layers: list[Layer]) -> int:
+    """More than the products summed in one step, and the operations on the way."""
+    longest = max(max(layer.inputs, layer.neurons, layer.outputs) for layer in layers)
+    return 2 * longest + 8 * len(layers) + 32
 
 
 def _against(coef: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -4,11 +4,16 @@ From the outputs backwards, J_k = J_{k+1} H + ([alpha, beta] * (J_{k+1} G)) W, i
 arithmetic, and the same from the inputs forwards (the idea of Fast-Lip and RecurJac, Zhang et al.
 2018, arXiv:1804.09699 and arXiv:1810.11783). Neither direction is always better; what lies in both
 is kept. |J|_2 is at most the norm of the matrix of largest absolute values.
+
+Where low = high in some coordinate of a box, no two of its points differ there, and the column of
+the Jacobian does not count.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +30,15 @@ from rlopt.theory.lipschitz.interval import (
 )
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
-from rlopt.theory.lipschitz.slopes import slopes
+from rlopt.theory.lipschitz.slopes import slopes as slopes_on
+
+SLOPES = ("crown", "interval")
 
 
 def interval_jacobian(
-    net: Network, region: Region | None = None, norm: str = "l2", relaxed: bool = True
+    net: Network, region: Region | None = None, norm: str = "l2", slopes: str = "crown"
 ) -> Certificate:
-    """A Lipschitz bound from the interval Jacobian, with slopes by interval bounds and CROWN.
+    """A Lipschitz bound from the interval Jacobian.
 
     >>> net = Network.from_weights([[[1.0], [-1.0]], [[1.0, 1.0]]])  # |x|
     >>> interval_jacobian(net, (np.array([1.0]), np.array([2.0]))).upper < 1.0 + 1e-12
@@ -41,29 +48,64 @@ def interval_jacobian(
         net: the network, without implicit layers.
         region: a box (low, high); None: the slopes of the whole line.
         norm: "l2", "linf" or "linf_l1".
-        relaxed: False for slopes by interval bounds alone.
+        slopes: "crown" for slopes by CROWN and interval bounds; "interval" by the latter alone.
 
     Raises:
         ValueError: an implicit layer, an unknown norm, or a region that is no box.
+        ArithmeticError: the bounds on the Jacobian overflow.
     """
     began = perf_counter()
     known("interval_jacobian", "norm", norm, NORMS)
     refuse_implicit("interval_jacobian", net)
+    known("interval_jacobian", "slopes", slopes, SLOPES)
     region = None if region is None else box(net.inputs, region)
-    alpha, beta = slopes_or_limits(net, region, relaxed)
+    alpha, beta = slopes_or_limits(net, region, relaxed=slopes == "crown")
     with np.errstate(over="ignore", invalid="ignore"):
-        J = entries(net.scalar, (alpha[None], beta[None]))
-    largest = magnitude((J[0][0], J[1][0]))
+        J = entries(along_free(net.scalar, region), (alpha[None], beta[None]))
+    upper = norm_of_sizes(magnitude((J[0][0], J[1][0])), norm)
+    options = {} if slopes == "crown" else {"slopes": slopes}
+    return outward(upper, net, norm, "interval_jacobian", region, options, began)
+
+
+def outward(
+    upper: float,
+    net: Network,
+    norm: str,
+    method: str,
+    region: Region | None,
+    options: dict[str, Any],
+    began: float,
+) -> Certificate:
+    """The certificate of a bound that was computed with rounding outwards.
+
+    Args:
+        upper: the bound.
+        net: as for `Certificate`, like norm, method, region and options.
+        norm: as above.
+        method: as above.
+        region: as above.
+        options: as above.
+        began: `perf_counter()` at the method's start.
+    """
     return Certificate(
-        upper=norm_of_sizes(largest, norm),
+        upper=upper,
         norm=norm,
-        method="interval_jacobian",
+        method=method,
         rigorous="outward",
         seconds=perf_counter() - began,
         region=region,
         network=net,
-        options={} if relaxed else {"relaxed": False},
+        options=options,
     )
+
+
+def along_free(net: Network, region: Region | None) -> Network:
+    """A network with the same Jacobian, but columns 0 where the region is of width 0."""
+    if region is None or (region[0] < region[1]).all():
+        return net
+    free, first = region[0] < region[1], net.layers[0]
+    H = None if first.H is None else first.H * free
+    return Network((replace(first, W=first.W * free, H=H), *net.layers[1:]))
 
 
 def refuse_implicit(owner: str, net: Network) -> None:
@@ -79,7 +121,7 @@ def refuse_implicit(owner: str, net: Network) -> None:
 def slopes_or_limits(net: Network, region: Region | None, relaxed: bool = True) -> Interval:
     """Slopes (alpha, beta) of the neurons of `net.scalar` on a region, or anywhere, (N,) each."""
     if region is not None:
-        return slopes(net, region, relaxed)
+        return slopes_on(net, region, relaxed)
     layers = net.scalar.layers
     widths = [layer.neurons for layer in layers]
     pairs = [layer.activation.slopes for layer in layers]
@@ -147,9 +189,15 @@ def norm_of_sizes(largest: np.ndarray, norm: str) -> float:
     Raises:
         ArithmeticError: the bounds are not finite.
     """
-    if not np.isfinite(largest).all():
+    if not largest.any():
+        return 0.0
+    found = np.inf
+    with np.errstate(over="ignore"):
+        if norm != "l2":
+            total = largest.sum(axis=1).max() if norm == "linf" else largest.sum()
+            found = up(float(total) * (1.0 + gamma_n(largest.size + 2) + 2.0 * UNIT))
+        elif np.isfinite(largest).all():
+            found = spectral_norm(largest)
+    if not np.isfinite(found):
         raise ArithmeticError("lipschitz: the bounds on the Jacobian overflow")
-    if norm == "l2":
-        return spectral_norm(largest)
-    total = largest.sum(axis=1).max() if norm == "linf" else largest.sum()
-    return up(float(total) * (1.0 + gamma_n(largest.size + 2) + 2.0 * UNIT))
+    return found

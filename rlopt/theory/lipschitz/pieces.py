@@ -12,18 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linprog
 
 from rlopt.theory.checks import known
+from rlopt.theory.lipschitz.interval import TINY
 from rlopt.theory.lipschitz.layers import Layer
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, box, operator_norm
 
-MARGIN = 1e-9  # a cell counts if a ball of this radius fits into it
-FLAT = 1e-12  # relative; below it a pre-activation counts as constant, or as 0
+MARGIN = 1e-9  # relative; a cell counts if a ball of this radius fits into it
+FLAT = 1e-12  # of the sum of absolute terms; below it a pre-activation counts as constant, or 0
 NEURONS = 40
 REGIONS = 20_000
 PATTERNS = 16  # neurons of which `formal_global` tries all patterns
@@ -32,10 +33,12 @@ PATTERNS = 16  # neurons of which `formal_global` tries all patterns
 def exact(net: Network, region: Any = None, norm: str = "l2") -> float:
     """The Lipschitz constant itself: the largest norm of the Jacobian over all linear pieces.
 
-    On a box with an interior it is the least L with |f(x) - f(y)| <= L |x - y| for all x and y in
-    the box. Where some coordinates are fixed (low = high) it is the largest norm of the whole
-    Jacobian, fixed coordinates included, over the points of the box where f is differentiable;
-    where a neuron is at its kink all over such a box, both of its slopes are tried.
+    It is the least L with |f(x) - f(y)| <= L |x - y| for all x and y, or for all in the box. Where
+    some coordinates are fixed (low = high) x and y agree there, and these columns of the Jacobian
+    do not count; for a single point L = 0.
+
+    Lengths are relative: to the box, or, without one, to the distances of the kinks. Pieces
+    thinner than 1e-9 of these are not seen.
 
     >>> net = Network.from_weights([[[1.0], [-1.0]], [[1.0, 1.0]]])  # |x|
     >>> exact(net)
@@ -68,6 +71,8 @@ def linear_regions(net: Network, region: Any = None) -> int:
 def pieces(net: Network, region: Any = None) -> Iterator[np.ndarray]:
     """The Jacobians (m, n0) of all linear pieces, each once for each of its cells.
 
+    Columns of coordinates that the region fixes are 0.
+
     Raises:
         ValueError: as for `exact`.
     """
@@ -75,22 +80,22 @@ def pieces(net: Network, region: Any = None) -> Iterator[np.ndarray]:
     first = _whole_space(net.inputs) if region is None else _box_cell(*box(net.inputs, region))
     found = 0
     # depth first, so that memory stays small
-    stack = [(layers, (np.eye(net.inputs), first.origin, first))]
+    stack = [(layers, _start(first), first)]
     while stack:
-        remaining, (J, offset, cell) = stack.pop()
+        remaining, state, cell = stack.pop()
         if not remaining:
             found += 1
             if found > REGIONS:
                 raise ValueError(f"exact: the network has more than {REGIONS} linear pieces")
-            yield J
+            yield state.J
             continue
         layer = remaining[0]
-        for slope, smaller in _splits(layer, J, offset, cell):
-            P, p = layer.W @ J, layer.W @ offset + layer.b
-            new, moved = layer.G @ (slope[:, None] * P), layer.G @ (slope * p) + layer.c
+        inner = state.through(layer.W, layer.b)
+        for slope, smaller in _splits(layer, inner, cell):
+            new = inner.times(slope).through(layer.G, layer.c)
             if layer.H is not None:
-                new, moved = new + layer.H @ J, moved + layer.H @ offset
-            stack.append((remaining[1:], (new, moved, smaller)))
+                new = new.plus(state.through(layer.H, np.zeros(layer.outputs)))
+            stack.append((remaining[1:], new, smaller))
 
 
 def formal_global(net: Network, norm: str = "l2") -> float:
@@ -126,13 +131,48 @@ def formal_global(net: Network, norm: str = "l2") -> float:
     return float(operator_norm(J, norm).max())
 
 
+class State(NamedTuple):
+    """A layer's values on a cell, J (x - origin) + offset, and what cancelled on the way.
+
+    Attributes:
+        J: (n, n0); columns of fixed coordinates are 0.
+        along: J E, by the coordinates of the cell, (n, d).
+        offset: (n,).
+        reach: sums of absolute terms behind `along`, (n,).
+        size: sums of absolute terms behind `offset`, (n,).
+    """
+
+    J: np.ndarray
+    along: np.ndarray
+    offset: np.ndarray
+    reach: np.ndarray
+    size: np.ndarray
+
+    def through(self, matrix: np.ndarray, shift: np.ndarray) -> State:
+        """matrix v + shift."""
+        J, along, offset, reach, size = self
+        whole = np.abs(matrix)
+        sizes = whole @ reach, whole @ size + np.abs(shift)
+        return State(matrix @ J, matrix @ along, matrix @ offset + shift, *sizes)
+
+    def times(self, slope: np.ndarray) -> State:
+        """slope * v."""
+        steep, column = np.abs(slope), slope[:, None]
+        values = column * self.J, column * self.along, slope * self.offset
+        return State(*values, steep * self.reach, steep * self.size)
+
+    def plus(self, other: State) -> State:
+        """The sum."""
+        return State(*(ours + theirs for ours, theirs in zip(self, other, strict=True)))
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
     """The points origin + E z with rows z + offsets > 0.
 
     Attributes:
         origin: a point of the affine space of the cell, (n0,).
-        E: its directions, (n0, d).
+        E: its directions, (n0, d); of a box each as long as half its side.
         rows: (constraints, d), of length 1.
         offsets: (constraints,).
         inside: z of a point well inside, (d,).
@@ -148,19 +188,22 @@ class Cell:
         """The part with row z + offset > 0, None if it has no interior; row is of length 1."""
         rows, offsets = np.vstack([self.rows, row]), np.append(self.offsets, offset)
         inside = self.inside
-        if row @ inside + offset <= MARGIN:
+        # the median distance of what bounds the cell; one kink far away or close by does not count
+        apart = np.abs(offsets[offsets != 0.0])
+        unit = float(np.median(apart)) if len(apart) else 1.0
+        if row @ inside + offset <= MARGIN * unit:
             d = len(row)
-            # the centre of the largest ball, at most of radius 1
+            # the centre of the largest ball, at most of radius 1, in units of that distance
             result = linprog(
                 np.r_[np.zeros(d), -1.0],
                 A_ub=np.hstack([-rows, np.ones((len(rows), 1))]),
-                b_ub=offsets,
+                b_ub=offsets / unit,
                 bounds=[(None, None)] * d + [(None, 1.0)],
                 method="highs",
             )
             if result.status != 0 or not result.x[-1] > MARGIN:
                 return None
-            inside = result.x[:-1]
+            inside = unit * result.x[:-1]
         return Cell(self.origin, self.E, rows, offsets, inside)
 
 
@@ -168,13 +211,21 @@ def _whole_space(n0: int) -> Cell:
     return Cell(np.zeros(n0), np.eye(n0), np.zeros((0, n0)), np.zeros(0), np.zeros(n0))
 
 
+def _start(cell: Cell) -> State:
+    """The input itself."""
+    reach = np.abs(cell.E).sum(axis=1)
+    free = np.diag((reach > 0.0).astype(float))
+    return State(free, cell.E, cell.origin, reach, np.abs(cell.origin))
+
+
 def _box_cell(low: np.ndarray, high: np.ndarray) -> Cell:
-    """The box around its centre, without the coordinates that are fixed."""
+    """The box as [-1, 1]^d, without the coordinates that are fixed."""
     free = low < high
-    centre, radius = 0.5 * (low + high), 0.5 * (high - low)[free]
-    E, d = np.eye(len(low))[:, free], int(free.sum())
+    # half of the least floats' distance would be 0
+    radius = np.where(free, np.maximum(0.5 * (high - low), TINY), 0.0)
+    centre, d = 0.5 * (low + high), int(free.sum())
     rows = np.vstack([np.eye(d), -np.eye(d)])
-    return Cell(centre, E, rows, np.concatenate([radius, radius]), np.zeros(d))
+    return Cell(centre, np.diag(radius)[:, free], rows, np.ones(2 * d), np.zeros(d))
 
 
 def _piecewise_linear(net: Network) -> list[Layer]:
@@ -195,40 +246,44 @@ def _piecewise_linear(net: Network) -> list[Layer]:
     return layers
 
 
-def _splits(
-    layer: Layer, J: np.ndarray, offset: np.ndarray, cell: Cell
-) -> list[tuple[np.ndarray, Cell]]:
-    """The cell cut by the kinks of a layer: slopes (h,) of its neurons on each part."""
+def _splits(layer: Layer, state: State, cell: Cell) -> list[tuple[np.ndarray, Cell]]:
+    """The cell cut by the kinks of a layer: slopes (h,) of its neurons on each part.
+
+    `state` holds the pre-activations.
+    """
     slopes = layer.activation.function.slope(np.array([-1.0, 1.0]))
     parts: list[tuple[list[float], Cell]] = [([], cell)]
-    for gradient, bias in zip(layer.W @ J, layer.W @ offset + layer.b, strict=True):
+    _, along, offset, reach, size = state
+    # what rounding may have left counts as 0
+    flat = np.abs(along).max(axis=1, initial=0.0) <= FLAT * reach
+    bias = np.where(np.abs(offset) <= FLAT * size, 0.0, offset)
+    for k in range(layer.neurons):
+        row = None if flat[k] else along[k]
         parts = [
             ([*before, slopes[side]], smaller)
             for before, part in parts
-            for side, smaller in _sides(gradient, bias, part, slopes)
+            for side, smaller in _sides(row, bias[k], part, slopes)
         ]
     return [(np.array(chosen), part) for chosen, part in parts]
 
 
 def _sides(
-    gradient: np.ndarray, bias: float, cell: Cell, slopes: np.ndarray
+    row: np.ndarray | None, bias: float, cell: Cell, slopes: np.ndarray
 ) -> list[tuple[int, Cell]]:
     """Which sides (0 below, 1 above) of one neuron's kink the cell has a part on.
 
-    The pre-activation is gradient (x - origin) + bias.
+    The pre-activation is row z + bias; None for a row of 0.
     """
     if slopes[0] == slopes[1]:
         return [(1, cell)]
-    along = gradient @ cell.E
-    length = float(np.linalg.norm(along))
-    if length <= FLAT * (1.0 + np.linalg.norm(gradient)):
-        if abs(bias) > FLAT:
-            return [(int(bias > 0.0), cell)]
-        # 0 all over the cell: only across a fixed coordinate does the side matter
-        return [(side, cell) for side in ((0, 1) if np.any(gradient) else (1,))]
+    if row is None:
+        return [(int(bias >= 0.0), cell)]
+    largest = np.abs(row).max()  # so that no square underflows
+    length = float(np.linalg.norm(row / largest)) * largest
     found = []
     for side, sign in ((0, -1.0), (1, 1.0)):
-        part = cell.half(sign * along / length, sign * bias / length)
+        part = cell.half(sign * row / length, sign * bias / length)
         if part is not None:
             found.append((side, part))
-    return found
+    # a cell that is just large enough itself is on the side of its middle
+    return found or [(int(row @ cell.inside + bias >= 0.0), cell)]

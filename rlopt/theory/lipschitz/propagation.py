@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import count
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,10 @@ from rlopt.theory.lipschitz.chords import Chord, relaxed
 from rlopt.theory.lipschitz.crown import Linear, Passed, bounded
 from rlopt.theory.lipschitz.interval import Interval, common, magnitude
 from rlopt.theory.lipschitz.jacobian import (
+    along_free,
     forwards,
     interval_jacobian,
+    outward,
     refuse_implicit,
     slopes_or_limits,
 )
@@ -62,6 +65,7 @@ def jacobian_propagation(
 
     Raises:
         ValueError: an implicit layer, an unknown norm, branches < 1, a region that is no box.
+        ArithmeticError: the bounds on the Jacobian overflow.
     """
     began = perf_counter()
     known("jacobian_propagation", "norm", norm, NORMS)
@@ -76,25 +80,33 @@ def jacobian_propagation(
     if region is None:
         upper = min(upper, _global(scalar, kind))
     else:
-        upper = _search(scalar, kind, region, upper, branches)
-    return Certificate(
-        upper=upper,
-        norm=norm,
-        method="jacobian_propagation",
-        rigorous="outward",
-        seconds=perf_counter() - began,
-        region=region,
-        network=net,
-        options={"branches": branches},
-    )
+        task = Task(scalar, along_free(scalar, region), kind)
+        upper = _search(task, region, upper, branches)
+    options = {"branches": branches}
+    return outward(upper, net, norm, "jacobian_propagation", region, options, began)
 
 
-def _search(net: Network, norm: str, region: Region, upper: float, branches: int) -> float:
+class Task(NamedTuple):
+    """What is bounded.
+
+    Attributes:
+        net: of single neurons; its pre-activations are bounded.
+        moving: the same without the columns of fixed inputs; its Jacobian is bounded.
+        norm: of the Jacobian.
+    """
+
+    net: Network
+    moving: Network
+    norm: str
+
+
+def _search(task: Task, region: Region, upper: float, branches: int) -> float:
     """The largest bound over cells after splitting the worst, `branches` cells at most."""
+    net = task.net
     undecided = np.zeros(net.neurons, dtype=np.int8)
     least, most = (np.concatenate(side) for side in zip(*preactivations(net, region), strict=True))
     nothing = Linear(np.zeros((0, net.inputs)), np.zeros(0))
-    (root,) = _measured(net, norm, [Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
+    (root,) = _measured(task, [Cell(*region, undecided, least, most, upper, nothing, -1, -1)])
     order = count()  # among equal bounds the oldest first
     heap = [(-root.bound, next(order), root)]
     total = 1
@@ -102,7 +114,7 @@ def _search(net: Network, norm: str, region: Region, upper: float, branches: int
         worst = _worst(heap, min(max(1, len(heap) // 4), BATCH, branches - total))
         if not worst:
             break
-        for cell in _split(net, norm, worst):
+        for cell in _split(task, worst):
             heappush(heap, (-cell.bound, next(order), cell))
         total += len(worst)
     while len(heap) > 1 and heap[0][2].empty():
@@ -124,23 +136,25 @@ def _worst(heap: list[tuple[float, int, Cell]], number: int) -> list[Cell]:
     return taken
 
 
-def _split(net: Network, norm: str, worst: Sequence[Cell]) -> list[Cell]:
+def _split(task: Task, worst: Sequence[Cell]) -> list[Cell]:
     """The parts of cells that may hold inputs."""
     parts = [part for cell in worst for part in cell.at_neuron() or cell.at_middle()]
-    return [cell for cell in _measured(net, norm, parts) if cell.bound > -np.inf]
+    return [cell for cell in _measured(task, parts) if cell.bound > -np.inf]
 
 
-def _measured(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
+def _measured(task: Task, parts: list[Cell]) -> list[Cell]:
     """The cells with their boxes tightened and bounds no larger than those that they come with."""
-    widest = max(max(layer.neurons, layer.inputs) for layer in net.layers)
-    size = max(1, ENTRIES // (2 * net.outputs * widest**2))
+    widest = max(max(layer.neurons, layer.inputs) for layer in task.net.layers)
+    size = max(1, ENTRIES // (2 * task.net.outputs * widest**2))
     found: list[Cell] = []
-    for start in range(0, len(parts), size):
-        found += _measured_batch(net, norm, parts[start : start + size])
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(parts), size):
+            found += _measured_batch(task, parts[start : start + size])
     return found
 
 
-def _measured_batch(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
+def _measured_batch(task: Task, parts: list[Cell]) -> list[Cell]:
+    net = task.net
     low, high, decided, least, most = (
         np.stack(side) for side in list(zip(*parts, strict=True))[:5]
     )
@@ -158,7 +172,7 @@ def _measured_batch(net: Network, norm: str, parts: list[Cell]) -> list[Cell]:
         left &= np.all(step.low <= step.high, axis=1)
         least[:, here], most[:, here] = step.low, step.high
     slope = slopes_of(net, passed, len(parts))
-    chords, bound = _jacobian(net, norm, slope)
+    chords, bound = _jacobian(task.moving, task.norm, slope)
     cuts = cells.inequalities(passed, decided, net.inputs)
     neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
     return [

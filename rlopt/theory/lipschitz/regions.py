@@ -11,6 +11,7 @@ from rlopt.theory.checks import finite_array, known
 
 Region = tuple[np.ndarray, np.ndarray]
 NORMS = ("l2", "linf", "linf_l1")
+LARGEST = 1e100  # what a coordinate may be
 SIGNED = 12  # outputs up to which l_inf -> l_1 is found by trying all signs
 
 
@@ -23,7 +24,8 @@ def box(inputs: int, region: Any) -> Region:
             stand for all coordinates.
 
     Raises:
-        ValueError: no such pair, a wrong shape, numbers that are not finite, or low > high.
+        ValueError: no such pair, a wrong shape, numbers beyond 1e100 or not finite, or
+            low > high.
     """
     if hasattr(region, "low") and hasattr(region, "high"):
         region = region.low, region.high
@@ -34,6 +36,9 @@ def box(inputs: int, region: Any) -> Region:
         array = finite_array("region", name, side)
         if array.shape not in ((), (inputs,)):
             raise ValueError(f"region: {name} must have shape ({inputs},), got {array.shape}")
+        if (np.abs(array) > LARGEST).any():
+            far = float(array[np.abs(array) > LARGEST][0])
+            raise ValueError(f"region: {name} must be in [-{LARGEST:g}, {LARGEST:g}], got {far:g}")
         sides.append(np.broadcast_to(array, (inputs,)).copy())
     low, high = sides
     if (low > high).any():

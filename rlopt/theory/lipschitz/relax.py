@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlopt.theory.lipschitz.activations import ULPS, Activation
-from rlopt.theory.lipschitz.interval import Interval, widened
+from rlopt.theory.lipschitz.interval import TINY, Interval, widened
 
 CELLS = 16  # of the grid on which offsets are bounded
 BISECTIONS = 14
@@ -93,7 +93,8 @@ def image(activation: Activation, low: np.ndarray, high: np.ndarray) -> Interval
         return -grid.turned().offset(0.0), grid.offset(0.0)
     values = activation.value(_corners(low, high))
     least, most = values.min(axis=0), values.max(axis=0)
-    return widened(least, most, np.zeros_like(least))
+    whole = all(abs(slope) in (0.0, 1.0) for slope in activation.slopes)
+    return widened(least, most, np.full_like(least, 0.0 if whole else TINY))
 
 
 def _corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -113,7 +114,7 @@ def _kinked(activation: Activation, low: np.ndarray, high: np.ndarray) -> Lines:
     # the chord is on the side to which the function bends; rounding may have tilted it
     side = 1.0 if right >= left else -1.0
     straight = chord * points
-    doubt = ULPS * (np.abs(values) + np.abs(straight))
+    doubt = ULPS * (np.abs(values) + np.abs(straight)) + 4.0 * TINY
     offset = side * np.max(side * (values - straight) + doubt, axis=0)
     offset, zero = np.where(stable, 0.0, offset), np.zeros_like(low)
     if side > 0.0:

@@ -39,10 +39,11 @@ def slopes(net: Network, region: Region, relaxed: bool = True) -> Interval:
     """
     scalar = net.scalar
     bounds = preactivations(net, region, relaxed)
-    sides = [
-        layer.activation.slopes_between(low, high)
-        for layer, (low, high) in zip(scalar.layers, bounds, strict=True)
-    ]
+    with np.errstate(over="ignore"):
+        sides = [
+            layer.activation.slopes_between(low, high)
+            for layer, (low, high) in zip(scalar.layers, bounds, strict=True)
+        ]
     alpha, beta = (np.concatenate(side) for side in zip(*sides, strict=True))
     return alpha, beta
 
@@ -55,12 +56,13 @@ def slopes_of(net: Network, passed: list[Passed], batch: int) -> Interval:
         passed: from `crown.bounded`.
         batch: B.
     """
-    sides = [
-        step.layer.activation.slopes_between(
-            np.minimum(step.low, step.high), np.maximum(step.low, step.high)
-        )
-        for step in passed
-    ]
+    with np.errstate(over="ignore"):
+        sides = [
+            step.layer.activation.slopes_between(
+                np.minimum(step.low, step.high), np.maximum(step.low, step.high)
+            )
+            for step in passed
+        ]
     for layer in net.layers[len(passed) :]:
         least, greatest = layer.activation.slopes
         width = batch, layer.neurons
