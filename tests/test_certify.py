@@ -346,6 +346,9 @@ def test_the_answer_comes_first(folder: Path) -> None:
     out = call(saved("dqn", folder), "--box", "0,0,0,0:1,1,1,1")[1]
     assert out.startswith("For every pair of observations in the box, the Q values move at most")
     assert "margins 0-1: " in " ".join(out.split())
+    torch.save(trained("ppo-discrete").policy.state_dict(), folder / "logits.pth")
+    out = call(folder / "logits.pth", "--activation", "tanh", "--budget", "0.1")[1]
+    assert "margins none: the file does not tell which logits compete" in " ".join(out.split())
     out = call(saved("sac", folder), "--net", "q")[1]
     assert "the Q value moves at most" in out
     assert "then the action scaled to [-1, 1]" in out

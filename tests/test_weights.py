@@ -145,6 +145,8 @@ def test_layers_count_in_numeric_order_and_networks_are_chosen_by_name(tmp_path:
     with pytest.raises(WeightsError, match="it holds the networks a, b; choose one with --net"):
         read(tmp_path / "two.pt")
     assert read(tmp_path / "two.pt", "b").network.outputs == 3
+    with pytest.raises(WeightsError, match="it holds a single network: leave out --net b"):
+        read(tmp_path / "deep.pt", "b", activation="tanh")
 
 
 def test_a_state_dict_of_a_policy_needs_what_only_settings_tell(tmp_path: Path) -> None:
@@ -319,7 +321,7 @@ DISCRETE = "<class 'gymnasium.spaces.discrete.Discrete'>"
         (space("action", low="[-2. ... -2.]"), "do not tell the action bounds; give --action-low"),
         (space("action", high="[2. 2.]"), "2 action bounds for 1 actions; give --action-high"),
         (space("action", high="[inf]"), "must be finite; give --action-high"),
-        (space("action", low="[3.]"), "action_low must be below action_high"),
+        (space("action", low="[3.]"), "--action-low must be below --action-high"),
         (space("action", _shape=[2]), "1 outputs do not fit to 2 actions"),
         (space("observation", _shape=[4]), "3 inputs do not fit to observations of 4"),
         (space("observation", _shape=["x"]), "the shape of its observation_space"),

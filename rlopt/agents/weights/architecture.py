@@ -323,7 +323,7 @@ class _Reader:
         """Action bounds, their range enlarged a little, and the factor by which at most."""
         low, high = (self._bound(side, actions) for side in ("low", "high"))
         if not (low < high).all():
-            raise WeightsError("action_low must be below action_high")
+            raise WeightsError("--action-low must be below --action-high")
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         # a bound is a float32, and its text is cut behind the eighth digit
         uncertain = 6e-8 * (np.abs(low) + np.abs(high)) + 2.0 * PRINTED
@@ -362,6 +362,8 @@ class _Reader:
         chosen = [name for name in found if self.net in (name, name.rstrip("."))]
         if self.net == "policy" and len(found) == 1:
             chosen = [*found]
+        if len(found) == 1 and not chosen:
+            raise WeightsError(f"it holds a single network: leave out --net {self.net}")
         if len(chosen) != 1:
             listed = ", ".join(name.rstrip(".") or "''" for name in sorted(found))
             raise WeightsError(f"it holds the networks {listed}; choose one with --net")
