@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from rlopt.cli import app
 
 # name -> library, class, task, steps of training, settings
 ALGORITHMS: dict[str, tuple[str, str, str, int, dict[str, Any]]] = {
@@ -128,3 +131,30 @@ class Evil:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Path.write_text, (self.path, "run")
+
+
+def call(*arguments: Any) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `rlopt certify`."""
+    environment = {"TERMINAL_WIDTH": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    given = ["certify", *(str(argument) for argument in arguments)]
+    result = CliRunner(env=environment).invoke(app, given)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def certified(*arguments: Any, budget: float = 60) -> dict[str, Any]:
+    """What --json prints; without a box all methods end long before the budget."""
+    code, out, err = call(*arguments, "--json", "--budget", budget)
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+def refused(*arguments: Any) -> str:
+    """The one line of a command that ends with 2."""
+    code, out, err = call(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("rlopt: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    return err.removeprefix("rlopt: ").strip()

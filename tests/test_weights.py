@@ -72,10 +72,12 @@ def test_ranges_far_from_zero_are_enlarged_by_what_their_text_may_hide(folder: P
     assert policy.enlarged > 1.0 + 2 * 6e-8 * 1000 / 1e-4
 
 
-@pytest.mark.parametrize("name", ["ppo", "sac", "dqn"])
+@pytest.mark.parametrize("name", ["ppo", "a2c", "sac", "td3", "dqn", "tqc", "trpo"])
 def test_the_agents_of_rlopt_are_read_too(name: str, tmp_path: Path) -> None:
     from rlopt.agents import make
 
+    if name in ("tqc", "trpo"):
+        pytest.importorskip("sb3_contrib")
     agent: Any = make(name, "rlopt/AllenFishery-v0", seed=0)
     agent.save(tmp_path / "agent.zip")
     policy = read(tmp_path / "agent.zip")
@@ -143,6 +145,8 @@ def test_layers_count_in_numeric_order_and_networks_are_chosen_by_name(tmp_path:
     with pytest.raises(WeightsError, match="it holds the networks a, b; choose one with --net"):
         read(tmp_path / "two.pt")
     assert read(tmp_path / "two.pt", "b").network.outputs == 3
+    with pytest.raises(WeightsError, match="it holds a single network: leave out --net b"):
+        read(tmp_path / "deep.pt", "b", activation="tanh")
 
 
 def test_a_state_dict_of_a_policy_needs_what_only_settings_tell(tmp_path: Path) -> None:
@@ -203,7 +207,6 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
 
     make("constant_quota", "rlopt/AllenFishery-v0").save(tmp_path / "rule.zip")
     good = saved("ppo", folder).read_bytes()
-    (tmp_path / "cut.zip").write_bytes(good[: len(good) // 2])
     middle = good.index(b"policy.pth") + 200
     (tmp_path / "flipped.zip").write_bytes(
         good[:middle] + bytes(255 - b for b in good[middle : middle + 64]) + good[middle + 64 :]
@@ -223,10 +226,9 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
         "nothing.zip": "cannot read .*nothing.zip: No such file",
         ".": "cannot read .*: Is a directory",
         "rule.zip": "the agent 'constant_quota', which has no network",
-        "cut.zip": "truncated or damaged|no weights that can be read",
         "flipped.zip": "truncated or damaged",
         "text.zip": "no weights that can be read",
-        "empty.zip": "no weights that can be read",
+        "empty.zip": "empty.zip is empty",
         "other.zip": "a zip without policy.pth",
         "renamed.pth": "truncated or damaged",
         "weight.pth": "truncated or damaged",
@@ -236,6 +238,39 @@ def test_files_that_hold_no_network(folder: Path, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(WeightsError, match=match):
             read(tmp_path / name)
+
+
+def test_a_file_cut_anywhere_is_called_so(folder: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.zip"
+    for path in (saved("td3", folder), plain(tmp_path / "whole.pth", 4, 8, 1)):
+        content = path.read_bytes()
+        ends = [len(content) * k // 16 for k in range(1, 16)]
+        for end in (*ends, len(content) - 25, len(content) - 1):
+            cut.write_bytes(content[:end])
+            with pytest.raises(WeightsError, match=r"cut\.zip is a truncated or damaged zip"):
+                read(cut, activation="relu")
+
+
+def test_a_zip_without_settings(folder: Path, tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(saved("ppo", folder)) as old,
+        zipfile.ZipFile(tmp_path / "p.zip", "w") as new,
+    ):
+        new.writestr("policy.pth", old.read("policy.pth"))
+    with pytest.raises(WeightsError, match=r"p\.zip is a zip without data: the settings"):
+        read(tmp_path / "p.zip")
+
+
+@pytest.mark.parametrize("kind", ["multi_discrete.MultiDiscrete", "multi_binary.MultiBinary"])
+def test_logits_of_several_choices_are_refused(kind: str, folder: Path) -> None:
+    path = with_data(
+        saved("ppo-discrete", folder),
+        space("action", **{":type:": f"<class 'gymnasium.spaces.{kind}'>"}),
+    )
+    name = kind.split(".")[1]
+    with pytest.raises(WeightsError, match=f"{name} actions are not supported, only Box and Disc"):
+        read(path)
+    assert read(path, "value").outputs == "value"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +321,7 @@ DISCRETE = "<class 'gymnasium.spaces.discrete.Discrete'>"
         (space("action", low="[-2. ... -2.]"), "do not tell the action bounds; give --action-low"),
         (space("action", high="[2. 2.]"), "2 action bounds for 1 actions; give --action-high"),
         (space("action", high="[inf]"), "must be finite; give --action-high"),
-        (space("action", low="[3.]"), "action_low must be below action_high"),
+        (space("action", low="[3.]"), "--action-low must be below --action-high"),
         (space("action", _shape=[2]), "1 outputs do not fit to 2 actions"),
         (space("observation", _shape=[4]), "3 inputs do not fit to observations of 4"),
         (space("observation", _shape=["x"]), "the shape of its observation_space"),

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rlopt.cli.certify import certify
+from rlopt.cli.certify import OneLine, certify
 from rlopt.cli.say import fail, show
 
 # Everything heavy is imported inside the commands: `rlopt --help` answers at once.
@@ -151,4 +151,4 @@ def _show(folder: Path) -> None:
     typer.echo(f"report    {page}")
 
 
-app.command(name="certify")(certify)
+app.command(name="certify", cls=OneLine)(certify)

@@ -19,6 +19,7 @@ from rlopt.theory.lipschitz.portfolio import Certified
 from rlopt.theory.lipschitz.regions import Region
 from rlopt.theory.lipschitz.semidefinite import lipsdp
 
+FEW = 3  # pairs of outputs for which a quarter of the budget will do
 SHARE = 1.0  # seconds for a pair of outputs that the whole portfolio is worth
 LARGEST = 1e100  # of a product of norms; beyond it squares overflow
 
@@ -67,17 +68,18 @@ def bracket(question: Question, norm: str, budget: float) -> tuple[dict[str, Any
     Args:
         question: see `folded`.
         norm: "l2" or "linf".
-        budget: seconds; margins of discrete actions take half of it.
+        budget: seconds; margins of discrete actions take at least a quarter of it, or half if many.
     """
     began = perf_counter()
     policy, net, asked, region, scale = question
     with _progress(budget) as said:
-        share = budget if policy.choices is None else 0.5 * budget
-        found = _certified(net, region, norm, share, said)
+        found = _certified(net, region, norm, _first(policy.choices) * budget, said)
         margins = None
         if policy.choices is not None:
             until = began + budget
             margins = _margins(net, region, norm, found, until, policy.choices)
+    # where a bound is 0 no point was searched for, and the one at hand may lie outside
+    witness = found.witness if region is None else np.clip(found.witness, *region)
     # text rounds action bounds, which were read too far apart by this factor at most
     lower = found.lower / policy.enlarged * (1.0 - 2.0**-50)
     widths = [layer.neurons for layer in net.layers if layer.neurons]
@@ -91,7 +93,7 @@ def bracket(question: Question, norm: str, budget: float) -> tuple[dict[str, Any
         "rigorous": found.certificate.rigorous,
         "seconds": perf_counter() - began,
         "obs_scale": None if scale is None else scale.tolist(),
-        "witness": found.witness.tolist(),
+        "witness": witness.tolist(),
         "layers": [net.inputs, *widths, net.outputs],
     }
     return result if margins is None else result | {"margin": margins}, found.certificate.to_json()
@@ -113,6 +115,14 @@ def _certified(
     callback: Callable[[Any], None] | None = None,
 ) -> Certified:
     return portfolio.certify(net, region, norm, budget_seconds=budget, callback=callback)
+
+
+def _first(choices: int | None) -> float:
+    """Share of the budget for all outputs together; the rest is for the pairs among them."""
+    pairs = 0 if choices is None else choices * (choices - 1) // 2
+    if not pairs:
+        return 1.0
+    return 0.75 if pairs <= FEW else 0.5
 
 
 def _margins(

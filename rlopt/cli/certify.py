@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from rlopt.cli.say import down, fail, show, up
 
@@ -16,6 +17,21 @@ if TYPE_CHECKING:
 
 NORMS = ("l2", "linf")
 REFUSED = 2  # exit code for what cannot be read or understood
+
+USAGE: Any = typer.BadParameter.__mro__[1]  # click's UsageError, which newer typers hold themselves
+
+
+class OneLine(TyperCommand):
+    """A command that says in one line what is wrong with its arguments, without a usage text."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the command does, but for mistakes."""
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE as error:
+            said = _one_line(error.format_message()).rstrip(".")
+            fail(f"{said[:1].lower()}{said[1:]}; see rlopt certify --help", REFUSED)
+
 
 # texts rather than numbers: a bad one gets one line, as every other mistake
 
@@ -102,6 +118,8 @@ def certify(
             raise ValueError(f"--norm must be l2 or linf, got {norm!r}")
         limit = None if largest is None else _number("--max", largest)
         seconds = _number("--budget", budget)
+        if limit is not None and limit < 0.0:
+            raise ValueError(f"--max must be >= 0, got {largest}")
         if not seconds > 0.0:
             raise ValueError(f"--budget must be > 0 seconds, got {budget}")
         if save is not None and not save.parent.is_dir():  # said before the budget is spent
@@ -144,7 +162,7 @@ def _number(flag: str, text: str) -> float:
     except ValueError:
         value = float("nan")
     if not isfinite(value):
-        raise ValueError(f"{flag} must be a number, got {text!r}")
+        raise ValueError(f"{flag} must be a finite number, got {text!r}")
     return value
 
 
@@ -152,7 +170,9 @@ def _numbers(flag: str, text: str) -> list[float]:
     try:
         return [_number(flag, part) for part in text.split(",")]
     except ValueError as error:
-        raise ValueError(f"{flag} must be numbers with commas between, got {text!r}") from error
+        raise ValueError(
+            f"{flag} must be finite numbers with commas between, got {text!r}"
+        ) from error
 
 
 def _box(text: str, inputs: int) -> Region:
@@ -167,7 +187,10 @@ def _box(text: str, inputs: int) -> Region:
     for side in (low, high):
         if side.shape != (inputs,):
             raise ValueError(f"--box needs {inputs} numbers on each side, got {len(side)}")
-    return box(inputs, (low, high))
+    try:
+        return box(inputs, (low, high))
+    except ValueError as error:
+        raise ValueError(str(error).replace("region", "--box", 1)) from error
 
 
 def _one_line(text: str) -> str:
@@ -202,16 +225,13 @@ def _report(found: dict[str, Any], policy: Policy) -> Any:
     from rich.text import Text
 
     where = "" if found["region"] is None else " in the box"
-    what = {
-        "action": "the action moves",
-        "logits": "the logits move",
-        "Q values": "the Q values move",
-    }
-    moves = what.get(policy.outputs, f"the {policy.outputs} moves")
-    answer = (
-        f"For every pair of observations{where}, {moves} at most {up(found['upper'])} "
-        f"per unit ({found['norm']})."
-    )
+    many = policy.outputs in ("logits", "Q values")
+    if found["upper"]:
+        verb = "move" if many else "moves"
+        most = f"{verb} at most {up(found['upper'])} per unit ({found['norm']})"
+    else:
+        most = f"{'do' if many else 'does'} not move"
+    answer = f"For every pair of observations{where}, the {policy.outputs} {most}."
     table = Table.grid(padding=(0, 3, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -221,6 +241,8 @@ def _report(found: dict[str, Any], policy: Policy) -> Any:
 
 
 def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
+    from rlopt.bench import format as fmt
+
     names = list(
         dict.fromkeys(str(layer.activation) for layer in policy.network.layers if layer.neurons)
     )
@@ -228,7 +250,7 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
     units = "raw observations, through the statistics and the clip of --vecnormalize"
     if found["obs_scale"] is None:
         units = "in the network's own input units: a file does not tell whether it was normalised"
-    gap = f"{100.0 * found['gap']:.0f} %" if found["gap"] >= 0.01 else "below 1 %"
+    gap = f"below 1{fmt.THIN}%" if 0.0 < found["gap"] < 0.01 else fmt.percent(found["gap"])
     rows = [
         (
             "bracket",
@@ -245,8 +267,10 @@ def _evidence(found: dict[str, Any], policy: Policy) -> list[tuple[str, str]]:
         rows.append(("outputs", "the mean action in its own units, before any clip to the bounds"))
     if found.get("margin"):
         rows.append(("margins", _margin_text(found["margin"])))
+    elif policy.outputs == "logits":
+        rows.append(("margins", "none: the file does not tell which logits compete"))
     rows += [
-        ("took", f"{found['seconds']:.1f} s"),
+        ("took", fmt.seconds(found["seconds"])),
         ("not covered", "the float32 rounding of the network as it is deployed"),
     ]
     return rows
@@ -261,5 +285,7 @@ def _margin_text(margins: dict[str, float]) -> str:
 
 
 def _point(witness: list[float]) -> str:
-    shown = ", ".join(f"{value:.4g}" for value in witness[:6])
+    from rlopt.bench import format as fmt
+
+    shown = ", ".join(fmt.regret(value, 4) for value in witness[:6])
     return f"({shown}{', ...' if len(witness) > 6 else ''})"

@@ -12,8 +12,15 @@ def show(renderable: Any) -> None:
     """Print a table or text."""
     from rich.console import Console
 
-    # Where nobody looks (a file, a pipe) lines may be as long as the table is.
-    Console(width=None if sys.stdout.isatty() else 120).print(renderable)
+    if sys.stdout.isatty():
+        Console().print(renderable)
+        return
+    # Where nobody looks (a file, a pipe) lines may be as long as the table is; none is padded.
+    console = Console(width=120)
+    with console.capture() as held:
+        console.print(renderable)
+    for line in held.get().splitlines():
+        typer.echo(line.rstrip())
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -35,7 +42,12 @@ def down(value: float) -> str:
 def _digits(value: float, rounding: str) -> str:
     from decimal import Decimal
 
+    from rlopt.bench.format import THIN, scientific
+
     number = Decimal(value)
     if not number.is_finite() or not number:
         return f"{value:g}"
-    return f"{number.quantize(Decimal(1).scaleb(number.adjusted() - 3), rounding):f}"
+    rounded = number.quantize(Decimal(1).scaleb(number.adjusted() - 3), rounding)
+    if not -5 < rounded.adjusted() < 6:
+        return scientific(float(rounded), 4)
+    return f"{rounded:,f}".replace(",", THIN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -81,7 +81,7 @@ def read(
         activation: of all hidden layers, as for Network.from_weights. None: as the settings say,
             which a plain state_dict lacks.
         action_low: numbers, or one for all actions; None: as the settings say.
-        action_high: the same.
+        action_high: the same. Both are refused where no action is squashed.
 
     Raises:
         WeightsError: the file cannot be read, is not supported, or does not tell what is needed.
@@ -90,7 +90,10 @@ def read(
     given = None if activation is None else _named(activation)
     try:
         _supported(saved)
-        return _Reader(saved, net, given, action_low, action_high).policy()
+        policy = _Reader(saved, net, given, action_low, action_high).policy()
+        if policy.enlarged == 1.0:
+            _unused({"--action-low": action_low, "--action-high": action_high})
+        return policy
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from error
 
@@ -100,6 +103,13 @@ def _named(activation: str) -> Activation:
         return Activation.parse(activation)
     except (ValueError, TypeError) as error:
         raise WeightsError(str(error).removeprefix("Network: ")) from error
+
+
+def _unused(bounds: Mapping[str, Any]) -> None:
+    """Refuse bounds that would change nothing."""
+    for flag, given in bounds.items():
+        if given is not None:
+            raise WeightsError(f"{flag} is for squashed actions, and this network squashes none")
 
 
 def _supported(saved: Saved) -> None:
@@ -175,8 +185,10 @@ class _Reader:
         steps = self._perceptron(["mlp_extractor.shared_net", part, head], "Tanh")
         if self.net == "value":
             return self._made(steps, "value")
-        choices = self._choices(steps)
-        if _space(self.saved, "action_space") != "Box" and "log_std" not in self.saved.tensors:
+        choices, space = self._choices(steps), _space(self.saved, "action_space")
+        if space not in (None, "Box", "Discrete"):
+            raise WeightsError(f"{space} actions are not supported, only Box and Discrete")
+        if space != "Box" and "log_std" not in self.saved.tensors:
             return self._made(steps, "logits", choices)
         if self._squashes():
             return self._squashed(steps)
@@ -311,7 +323,7 @@ class _Reader:
         """Action bounds, their range enlarged a little, and the factor by which at most."""
         low, high = (self._bound(side, actions) for side in ("low", "high"))
         if not (low < high).all():
-            raise WeightsError("action_low must be below action_high")
+            raise WeightsError("--action-low must be below --action-high")
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         # a bound is a float32, and its text is cut behind the eighth digit
         uncertain = 6e-8 * (np.abs(low) + np.abs(high)) + 2.0 * PRINTED
@@ -350,6 +362,8 @@ class _Reader:
         chosen = [name for name in found if self.net in (name, name.rstrip("."))]
         if self.net == "policy" and len(found) == 1:
             chosen = [*found]
+        if len(found) == 1 and not chosen:
+            raise WeightsError(f"it holds a single network: leave out --net {self.net}")
         if len(chosen) != 1:
             listed = ", ".join(name.rstrip(".") or "''" for name in sorted(found))
             raise WeightsError(f"it holds the networks {listed}; choose one with --net")
@@ -368,7 +382,8 @@ class _Reader:
         try:
             network = chain(steps)
         except ValueError as error:
-            raise WeightsError(str(error).removeprefix("from_torch: ")) from error
+            why = str(error).removeprefix("from_torch: ").removeprefix("Network: ")
+            raise WeightsError(why) from error
         said, actions = self._size("observation_space"), self._size("action_space")
         if outputs == "action" and actions not in (None, network.outputs):
             raise WeightsError(f"{network.outputs} outputs do not fit to {actions} actions")

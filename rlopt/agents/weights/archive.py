@@ -76,16 +76,20 @@ def opened(path: str | Path) -> Saved:
         content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    if not content:
+        raise WeightsError(f"{path} is empty")
     if not content.startswith(b"PK"):  # torch's format before it was a zip, or anything
         return Saved(_tensors(content, path), None)
     try:
         members = _members(content)
     except DAMAGED as error:
         raise WeightsError(f"{path} is a truncated or damaged zip") from error
+    if "policy.pth" in members and "data" not in members:
+        raise WeightsError(f"{path} is a zip without data: the settings of its policy are missing")
     if "agent.json" in members:
         raise WeightsError(f"{path} holds {_agent(members['agent.json'])}, which has no network")
     if "policy.pth" in members:
-        settings = _settings(members.get("data", b""), path)
+        settings = _settings(members["data"], path)
         return Saved(_tensors(members["policy.pth"], path), settings)
     if any(name.endswith("data.pkl") for name in members):
         return Saved(_tensors(content, path), None)
@@ -95,6 +99,9 @@ def opened(path: str | Path) -> Saved:
 def _members(content: bytes) -> dict[str, bytes]:
     """Names in a zip, and what is needed of their contents; checksums are compared."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        # cut behind policy.pth, itself a zip, a file still has an end record: that of policy.pth
+        if min((info.header_offset for info in archive.infolist()), default=0) > 0:
+            raise zipfile.BadZipFile("its own end record is missing")
         names = archive.namelist()
         if not set(names) & set(MEMBERS) and archive.testzip() is not None:
             raise zipfile.BadZipFile("a checksum differs")

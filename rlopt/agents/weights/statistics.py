@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from rlopt.agents.weights.archive import DAMAGED, WeightsError
-from rlopt.theory.checks import finite_array
+from rlopt.theory.checks import finite_array, numbers
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import Region
 
@@ -89,15 +89,15 @@ def export_statistics(vecnormalize: Any, path: str | Path) -> None:
     """
     mean, var, epsilon, clip = _attributes(vecnormalize)
     made = _statistics(dict(zip(KEYS, (mean, var, epsilon, clip), strict=True)))
-    numbers: dict[str, Any] = {"mean": np.asarray(mean), "var": np.asarray(var)}
+    rows: dict[str, Any] = {"mean": mean, "var": var}
     path = Path(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if path.suffix == ".npz":
             with open(draft, "wb") as file:
-                np.savez(file, epsilon=np.float64(epsilon), clip_obs=np.float64(clip), **numbers)
+                np.savez(file, epsilon=np.float64(epsilon), clip_obs=np.float64(clip), **rows)
         else:
-            listed = {key: value.tolist() for key, value in numbers.items()}
+            listed = {key: value.tolist() for key, value in rows.items()}
             content = listed | {"epsilon": float(epsilon), "clip_obs": made.clip}
             draft.write_text(json.dumps(content), encoding="utf-8")
         os.replace(draft, path)
@@ -120,6 +120,8 @@ def read_statistics(path: str | Path, *, trust_pickle: bool = False) -> Statisti
         content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    if not content:
+        raise WeightsError(f"{path} is empty")
     try:
         return _statistics(_numbers(content, trust_pickle))
     except WeightsError as error:
@@ -157,7 +159,9 @@ def _attributes(vecnormalize: Any) -> tuple[Any, Any, Any, Any]:
     if statistics is None or not getattr(vecnormalize, "norm_obs", True):
         kind = type(vecnormalize).__name__
         raise WeightsError(f"{kind} does not normalise observations")
-    return statistics.mean, statistics.var, vecnormalize.epsilon, vecnormalize.clip_obs
+    # observations of any shape are flattened before the network sees them
+    mean, var = (np.asarray(side).ravel() for side in (statistics.mean, statistics.var))
+    return mean, var, vecnormalize.epsilon, vecnormalize.clip_obs
 
 
 def _statistics(given: Mapping[str, Any]) -> Statistics:
@@ -166,18 +170,37 @@ def _statistics(given: Mapping[str, Any]) -> Statistics:
         raise WeightsError(f"{missing[0]} is missing; mean, var, epsilon and clip_obs are needed")
     if isinstance(given["mean"], Mapping):
         raise WeightsError("statistics of Dict observations are not supported")
-    try:
-        mean, var = (finite_array("statistics", key, given[key]).ravel() for key in KEYS[:2])
-        epsilon, clip = (float(np.asarray(given[key], np.float64)) for key in KEYS[2:])
-    except (ValueError, TypeError) as error:
-        raise WeightsError(str(error)) from error
+    mean, var = (_row(key, given[key]) for key in KEYS[:2])
+    epsilon, clip = (_positive(key, given[key]) for key in KEYS[2:])
     if mean.shape != var.shape:
         raise WeightsError(f"{len(mean)} means and {len(var)} variances do not fit")
-    if not epsilon >= 0.0 or not (var >= 0.0).all() or not (var + epsilon > 0.0).all():
-        raise WeightsError("var and epsilon must be >= 0 and not both 0")
-    if not clip > 0.0:
-        raise WeightsError(f"clip_obs must be > 0, got {clip}")
+    if (var < 0.0).any():
+        raise WeightsError(f"var must be >= 0, got {var.min():g}")
     deviation = np.sqrt(var + epsilon)
     if not np.isfinite(deviation).all():
         raise WeightsError("var + epsilon must be finite")
     return Statistics(mean, deviation, clip)
+
+
+def _row(key: str, value: Any) -> np.ndarray:
+    """One number for each observation."""
+    try:
+        row = finite_array("statistics", key, value)
+    except ValueError as error:
+        raise WeightsError(str(error).removeprefix("statistics: ")) from error
+    if row.ndim != 1:
+        raise WeightsError(f"{key} must be one row of numbers, got shape {row.shape}")
+    return row
+
+
+def _positive(key: str, value: Any) -> float:
+    """A number > 0; clip_obs may be infinite."""
+    try:
+        number = numbers("statistics", key, value)
+    except ValueError:
+        number = np.array(np.nan)
+    if number.ndim != 0:
+        raise WeightsError(f"{key} must be one number > 0, got shape {number.shape}")
+    if not number > 0.0 or (key == "epsilon" and np.isinf(number)):
+        raise WeightsError(f"{key} must be a number > 0, got {value!r:.80}")
+    return float(number)
