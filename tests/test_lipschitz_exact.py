@@ -126,18 +126,19 @@ def test_dead_neurons_do_not_double_the_pieces():
     assert linear_regions(net) == 2 and exact(net) == 3.0
 
 
-def test_fixed_coordinates_do_not_count():
-    # |x| + y+ + 2 y-: two points of the box differ in x alone
+def test_fixed_coordinates_count_as_on_a_wider_box():
+    # |x| + y+ + 2 y-
     W = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
     net = Network.from_weights([W, [[1.0, 1.0, 1.0, 2.0]]])
-    for y in (1.0, 0.0):
+    for y, slope in ((1.0, 1.0), (0.0, 2.0), (-1.0, 2.0)):
         along = (np.array([-1.0, y]), np.array([1.0, y]))
-        assert linear_regions(net, along) == 2
+        wider = (np.array([-1.0, y - 1e-6]), np.array([1.0, y + 1e-6]))
         for norm in NORMS:
-            assert exact(net, along, norm) == 1.0
+            expected = (1.0 + slope**2) ** 0.5 if norm == "l2" else 1.0 + slope
+            assert exact(net, along, norm) == pytest.approx(expected)
+            assert exact(net, wider, norm) == pytest.approx(expected)
     point = (np.array([0.3, -0.7]), np.array([0.3, -0.7]))
-    assert list(map(np.ndarray.tolist, pieces(net, point))) == [[[0.0, 0.0]]]
-    assert exact(net, point) == 0.0
+    assert exact(net, point) == pytest.approx(5.0**0.5)
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-200, 1e-9, 1.0, 1e50])

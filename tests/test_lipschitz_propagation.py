@@ -148,25 +148,6 @@ def test_a_kink_that_underflow_hides(norm, value):
     assert jacobian_propagation(net, region, norm, branches=5).upper >= value * (1.0 - 1e-12)
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "maxmin"])
-@pytest.mark.parametrize("norm", NORMS)
-def test_fixed_inputs_do_not_count(activation, norm):
-    # the same as the network of the free inputs alone
-    dims, held = (3, 4, 4, 2), np.array([0.25, 0.0, -0.5])
-    net, free = formula_net(dims, activation), np.array([True, False, True])
-    first = net.layers[0]
-    fewer = Network((replace(first, W=first.W[:, free], b=first.b + 0.0), *net.layers[1:]))
-    low, high = held - 0.5 * free, held + 0.5 * free
-    inner = low[free], high[free]
-    for method in (interval_jacobian, jacobian_propagation):
-        found = method(net, (low, high), norm)
-        assert found.upper == pytest.approx(method(fewer, inner, norm).upper, rel=1e-9)
-        assert found.upper < method(net, (low - 1e-9, high + 1e-9), norm).upper * (1.0 - 1e-3)
-        assert found.verify() and method(net, (held, held), norm).upper == 0.0
-    if activation != "tanh":
-        assert exact(net, (low, high), norm) == pytest.approx(exact(fewer, inner, norm))
-
-
 def test_large_numbers_give_bounds_or_say_that_they_overflow():
     rng = np.random.default_rng(0)
     for activation, size in product(("relu", "softplus(3)", "leaky_relu(0.1)"), (100, 103)):

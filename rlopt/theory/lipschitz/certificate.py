@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from rlopt.theory.certificate import Enclosed
+from rlopt.theory.certificate import Enclosed, up
 from rlopt.theory.checks import finite_array, known
 from rlopt.theory.lipschitz import proof
 from rlopt.theory.lipschitz.lfr import LFR
@@ -33,6 +33,7 @@ COMPUTED = {
     "jacobian_propagation": "rlopt.theory.lipschitz.propagation:jacobian_propagation",
 }
 PROOFS = ("rump", "arb")  # by multipliers
+SAME = 1e-12  # relative; what two machines may differ by
 RIGOROUS = (*PROOFS, "outward", "none")
 
 
@@ -96,7 +97,7 @@ class Certificate:
             signature(function).bind(self.network, **given)
         except TypeError:
             return False
-        return function(self.network, **given).upper <= self.upper
+        return function(self.network, **given).upper * (1.0 - 0.5 * SAME) <= self.upper
 
     def _trusted(self) -> LFR | None:
         """The stored representation with errors and slopes that hold for the network.
@@ -259,6 +260,40 @@ def proved(
         lfr=lfr,
         multipliers=np.concatenate([piece.multipliers for piece in found]),
         rho=found[0].rho if len(found) == 1 else np.array([piece.rho for piece in found]),
+    )
+
+
+def outward(
+    upper: float,
+    net: Network,
+    norm: str,
+    method: str,
+    region: Region | None,
+    options: Mapping[str, Any],
+    began: float,
+) -> Certificate:
+    """The certificate of a bound that was computed with rounding outwards.
+
+    It is made larger by 1e-12, so that another machine, which may add in another order, proves it.
+
+    Args:
+        upper: the bound.
+        net: the network.
+        norm: as for `Certificate`, like method, region and options.
+        method: one of `COMPUTED`.
+        region: as above.
+        options: as above.
+        began: `perf_counter()` at the method's start.
+    """
+    return Certificate(
+        upper=up(upper * (1.0 + SAME)) if upper > 0.0 else 0.0,
+        norm=norm,
+        method=method,
+        rigorous="outward",
+        seconds=perf_counter() - began,
+        region=region,
+        network=net,
+        options=options,
     )
 
 

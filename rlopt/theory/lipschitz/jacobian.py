@@ -4,22 +4,17 @@ From the outputs backwards, J_k = J_{k+1} H + ([alpha, beta] * (J_{k+1} G)) W, i
 arithmetic, and the same from the inputs forwards (the idea of Fast-Lip and RecurJac, Zhang et al.
 2018, arXiv:1804.09699 and arXiv:1810.11783). Neither direction is always better; what lies in both
 is kept. |J|_2 is at most the norm of the matrix of largest absolute values.
-
-Where low = high in some coordinate of a box, no two of its points differ there, and the column of
-the Jacobian does not count.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from rlopt.theory.certificate import UNIT, gamma_n, spectral_norm, up
 from rlopt.theory.checks import known
-from rlopt.theory.lipschitz.certificate import Certificate
+from rlopt.theory.lipschitz.certificate import Certificate, outward
 from rlopt.theory.lipschitz.interval import (
     Interval,
     added,
@@ -61,51 +56,10 @@ def interval_jacobian(
     region = None if region is None else box(net.inputs, region)
     alpha, beta = slopes_or_limits(net, region, relaxed=slopes == "crown")
     with np.errstate(over="ignore", invalid="ignore"):
-        J = entries(along_free(net.scalar, region), (alpha[None], beta[None]))
+        J = entries(net.scalar, (alpha[None], beta[None]))
     upper = norm_of_sizes(magnitude((J[0][0], J[1][0])), norm)
     options = {} if slopes == "crown" else {"slopes": slopes}
     return outward(upper, net, norm, "interval_jacobian", region, options, began)
-
-
-def outward(
-    upper: float,
-    net: Network,
-    norm: str,
-    method: str,
-    region: Region | None,
-    options: dict[str, Any],
-    began: float,
-) -> Certificate:
-    """The certificate of a bound that was computed with rounding outwards.
-
-    Args:
-        upper: the bound.
-        net: as for `Certificate`, like norm, method, region and options.
-        norm: as above.
-        method: as above.
-        region: as above.
-        options: as above.
-        began: `perf_counter()` at the method's start.
-    """
-    return Certificate(
-        upper=upper,
-        norm=norm,
-        method=method,
-        rigorous="outward",
-        seconds=perf_counter() - began,
-        region=region,
-        network=net,
-        options=options,
-    )
-
-
-def along_free(net: Network, region: Region | None) -> Network:
-    """A network with the same Jacobian, but columns 0 where the region is of width 0."""
-    if region is None or (region[0] < region[1]).all():
-        return net
-    free, first = region[0] < region[1], net.layers[0]
-    H = None if first.H is None else first.H * free
-    return Network((replace(first, W=first.W * free, H=H), *net.layers[1:]))
 
 
 def refuse_implicit(owner: str, net: Network) -> None:

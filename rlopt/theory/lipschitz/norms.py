@@ -10,7 +10,7 @@ import numpy as np
 from rlopt.theory.certificate import Enclosed, exactly, gamma_n, spectral_norm, times, up
 from rlopt.theory.checks import known
 from rlopt.theory.lipschitz.activations import Activation
-from rlopt.theory.lipschitz.certificate import Certificate
+from rlopt.theory.lipschitz.certificate import Certificate, outward
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import NORMS, SIGNED
 
@@ -64,8 +64,7 @@ def product_bound(net: Network, norm: str = "l2") -> Certificate:
             upper, before = _times(upper, _raised(skip + beside)), None
     if before is not None:
         upper = _times(upper, _size(before, norm))
-    seconds = perf_counter() - began
-    return Certificate(upper, norm, "product", "outward", net, seconds)
+    return outward(upper, net, norm, "product", None, {}, began)
 
 
 def refuse_extreme(owner: str, net: Network) -> None:

@@ -34,8 +34,8 @@ def exact(net: Network, region: Any = None, norm: str = "l2") -> float:
     """The Lipschitz constant itself: the largest norm of the Jacobian over all linear pieces.
 
     It is the least L with |f(x) - f(y)| <= L |x - y| for all x and y, or for all in the box. Where
-    some coordinates are fixed (low = high) x and y agree there, and these columns of the Jacobian
-    do not count; for a single point L = 0.
+    some coordinates of the box are fixed (low = high) the whole Jacobian still counts, as on a box
+    a little wider; at a kink all over such a box, with the slopes of both sides.
 
     Lengths are relative: to the box, or, without one, to the distances of the kinks. Pieces
     thinner than 1e-9 of these are not seen.
@@ -135,7 +135,7 @@ class State(NamedTuple):
     """A layer's values on a cell, J (x - origin) + offset, and what cancelled on the way.
 
     Attributes:
-        J: (n, n0); columns of fixed coordinates are 0.
+        J: (n, n0).
         along: J E, by the coordinates of the cell, (n, d).
         offset: (n,).
         reach: sums of absolute terms behind `along`, (n,).
@@ -214,8 +214,7 @@ def _whole_space(n0: int) -> Cell:
 def _start(cell: Cell) -> State:
     """The input itself."""
     reach = np.abs(cell.E).sum(axis=1)
-    free = np.diag((reach > 0.0).astype(float))
-    return State(free, cell.E, cell.origin, reach, np.abs(cell.origin))
+    return State(np.eye(len(reach)), cell.E, cell.origin, reach, np.abs(cell.origin))
 
 
 def _box_cell(low: np.ndarray, high: np.ndarray) -> Cell:
@@ -257,12 +256,16 @@ def _splits(layer: Layer, state: State, cell: Cell) -> list[tuple[np.ndarray, Ce
     # what rounding may have left counts as 0
     flat = np.abs(along).max(axis=1, initial=0.0) <= FLAT * reach
     bias = np.where(np.abs(offset) <= FLAT * size, 0.0, offset)
+    thin = cell.E.shape[1] < len(cell.E)  # a kink may lie all along the box
     for k in range(layer.neurons):
+        both = thin and flat[k] and bias[k] == 0.0 and bool(state.J[k].any())
         row = None if flat[k] else along[k]
         parts = [
             ([*before, slopes[side]], smaller)
             for before, part in parts
-            for side, smaller in _sides(row, bias[k], part, slopes)
+            for side, smaller in (
+                [(0, part), (1, part)] if both else _sides(row, bias[k], part, slopes)
+            )
         ]
     return [(np.array(chosen), part) for chosen, part in parts]
 

@@ -22,15 +22,13 @@ import numpy as np
 from rlopt.theory.checks import known, whole
 from rlopt.theory.lipschitz import cells
 from rlopt.theory.lipschitz.cells import Cell
-from rlopt.theory.lipschitz.certificate import Certificate
+from rlopt.theory.lipschitz.certificate import Certificate, outward
 from rlopt.theory.lipschitz.chords import Chord, relaxed
 from rlopt.theory.lipschitz.crown import Linear, Passed, bounded
 from rlopt.theory.lipschitz.interval import Interval, common, magnitude
 from rlopt.theory.lipschitz.jacobian import (
-    along_free,
     forwards,
     interval_jacobian,
-    outward,
     refuse_implicit,
     slopes_or_limits,
 )
@@ -80,7 +78,7 @@ def jacobian_propagation(
     if region is None:
         upper = min(upper, _global(scalar, kind))
     else:
-        task = Task(scalar, along_free(scalar, region), kind)
+        task = Task(scalar, kind)
         upper = _search(task, region, upper, branches)
     options = {"branches": branches}
     return outward(upper, net, norm, "jacobian_propagation", region, options, began)
@@ -90,13 +88,11 @@ class Task(NamedTuple):
     """What is bounded.
 
     Attributes:
-        net: of single neurons; its pre-activations are bounded.
-        moving: the same without the columns of fixed inputs; its Jacobian is bounded.
+        net: of single neurons.
         norm: of the Jacobian.
     """
 
     net: Network
-    moving: Network
     norm: str
 
 
@@ -172,7 +168,7 @@ def _measured_batch(task: Task, parts: list[Cell]) -> list[Cell]:
         left &= np.all(step.low <= step.high, axis=1)
         least[:, here], most[:, here] = step.low, step.high
     slope = slopes_of(net, passed, len(parts))
-    chords, bound = _jacobian(task.moving, task.norm, slope)
+    chords, bound = _jacobian(net, task.norm, slope)
     cuts = cells.inequalities(passed, decided, net.inputs)
     neuron, axis = _where_to_split(net, passed, chords, slope, high - low)
     return [

@@ -79,8 +79,8 @@ def lipsdp(
         region = box(net.inputs, region)
     if coupling != "abs" and structure != "neuron":
         raise ValueError(f"lipsdp: coupling={coupling!r} has no structure {structure!r}")
+    refuse_extreme("lipsdp", net)
     lfr = net.lfr(region, coupling, slopes)
-from rlopt.theory.lipschitz.norms import refuse_extreme
     if coupling != "abs":
         from rlopt.theory.lipschitz.sdp import coupled
 
