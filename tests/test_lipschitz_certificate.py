@@ -275,8 +275,21 @@ def test_mirrors_are_rounded_relative_to_each_entry():
 
 @pytest.mark.parametrize("wrong", [None, "net", [np.eye(2)], 3])
 def test_what_is_no_network_is_refused(wrong):
-    with pytest.raises(TypeError, match=r"Network\.from_weights"):
-        lipschitz.lipsdp(wrong)
+    for function in (
+        lipschitz.certify,
+        lipschitz.eclipse,
+        lipschitz.exact,
+        lipschitz.gradient,
+        lipschitz.interval_jacobian,
+        lipschitz.jacobian_propagation,
+        lipschitz.lipsdp,
+        lipschitz.lower_bound,
+        lipschitz.mixing,
+        lipschitz.penalty,
+        lipschitz.product_bound,
+    ):
+        with pytest.raises(TypeError, match=r"Network\.from_weights"):
+            function(wrong)
 
 
 def test_representations_of_other_sizes_do_not_fit():

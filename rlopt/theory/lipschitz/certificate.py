@@ -22,7 +22,7 @@ from rlopt.theory.certificate import Enclosed, up
 from rlopt.theory.checks import finite_array, known
 from rlopt.theory.lipschitz import proof
 from rlopt.theory.lipschitz.lfr import LFR
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, Region
 from rlopt.theory.lipschitz.stored import network_from, network_to
 
@@ -208,6 +208,7 @@ def repair(
         ValueError: multipliers of the wrong number, negative, not finite, or infeasible.
     """
     began = perf_counter()
+    checked(net)
     known("repair", "norm", norm, NORMS)
     lfr = net.lfr(region, coupling)
     pieces = proof.rows(lfr, norm)

@@ -26,7 +26,7 @@ from scipy.linalg import eigh, lapack
 from rlopt.theory.checks import whole
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.norms import refuse_extreme
 from rlopt.theory.lipschitz.proof import interior, value
 from rlopt.theory.lipschitz.regions import box
@@ -71,6 +71,7 @@ def penalty(net: Network, iterations: int = 150, region: Any = None) -> Certific
             layers whose product is neither 0 nor between 1e-140 and 1e140.
     """
     began = perf_counter()
+    checked(net)
     whole("penalty", "iterations", iterations, 0)
     region = None if region is None else box(net.inputs, region)
     refuse_extreme("penalty", net)

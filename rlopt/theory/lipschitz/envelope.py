@@ -16,7 +16,7 @@ import numpy as np
 from rlopt.theory.lipschitz import ipm
 from rlopt.theory.lipschitz.layers import Layer, comparators
 from rlopt.theory.lipschitz.lfr import LFR
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 
 GAP = 1e-9  # relative: no proof is asked for here
 
@@ -44,7 +44,7 @@ def gradient(net: Network) -> list[np.ndarray]:
     Raises:
         ValueError: no feasible multipliers.
     """
-    lfr = net.lfr()
+    lfr = checked(net).lfr()
     solution = ipm.solve(lfr, "l2", gap=GAP)
     if solution.primal <= 0.0:  # a constant network
         return [np.zeros_like(layer.W if layer.neurons else layer.H) for layer in net.layers]

@@ -29,7 +29,7 @@ from rlopt.theory.checks import boolean
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
 from rlopt.theory.lipschitz.lmi import Programme
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.norms import refuse_extreme
 
 SHARES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)  # of the closed form, so that X is not singular
@@ -58,7 +58,7 @@ def eclipse(net: Network, fast: bool = False) -> Certificate:
     """
     began = perf_counter()
     fast = boolean("eclipse", "fast", fast)
-    refuse_extreme("eclipse", net)
+    refuse_extreme("eclipse", checked(net))
     lfr = net.lfr()
     multipliers = _multipliers(_chain(lfr), fast)
     method = "eclipse-fast" if fast else "eclipse"

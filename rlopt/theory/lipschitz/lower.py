@@ -16,7 +16,7 @@ import numpy as np
 
 from rlopt.theory.checks import known, whole
 from rlopt.theory.lipschitz.layers import Layer
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, Region, box, operator_norm
 from rlopt.theory.lipschitz.witness import CLEAR, attained, near, reached, size
 
@@ -73,7 +73,7 @@ def lower_bound(
     Raises:
         ValueError: an unknown norm, a region that is no box, or a negative seed.
     """
-    return searched(net, region, norm, seed, np.inf)
+    return searched(checked(net), region, norm, seed, np.inf)
 
 
 def searched(

@@ -23,7 +23,7 @@ from scipy.optimize import minimize
 from rlopt.theory.checks import known
 from rlopt.theory.lipschitz.certificate import Certificate, proved
 from rlopt.theory.lipschitz.lfr import LFR
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.norms import refuse_extreme
 from rlopt.theory.lipschitz.proof import interior
 from rlopt.theory.lipschitz.regions import NORMS, box
@@ -66,6 +66,7 @@ def mixing(net: Network, norm: str = "l2", region: Any = None) -> Certificate:
             no box, or norms of layers whose product is neither 0 nor between 1e-140 and 1e140.
     """
     began = perf_counter()
+    checked(net)
     known("mixing", "norm", norm, NORMS)
     region = None if region is None else box(net.inputs, region)
     refuse_extreme("mixing", net)

@@ -11,7 +11,7 @@ from rlopt.theory.certificate import Enclosed, exactly, gamma_n, spectral_norm, 
 from rlopt.theory.checks import known
 from rlopt.theory.lipschitz.activations import Activation
 from rlopt.theory.lipschitz.certificate import Certificate, outward
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, SIGNED
 
 SIZES = (1e-140, 1e140)  # of a bound whose square floats can hold
@@ -41,6 +41,7 @@ def product_bound(net: Network, norm: str = "l2") -> Certificate:
         ValueError: an unknown norm.
     """
     began = perf_counter()
+    checked(net)
     known("product_bound", "norm", norm, NORMS)
     inner = "linf" if norm == "linf_l1" else norm
     upper = 1.0

@@ -20,7 +20,7 @@ from scipy.optimize import linprog
 from rlopt.theory.checks import known
 from rlopt.theory.lipschitz.interval import TINY
 from rlopt.theory.lipschitz.layers import Layer
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, box, operator_norm
 
 MARGIN = 1e-9  # relative; a cell counts if a ball of this radius fits into it
@@ -55,6 +55,7 @@ def exact(net: Network, region: Any = None, norm: str = "l2") -> float:
     Raises:
         ValueError: a smooth activation, an implicit layer, too many neurons or pieces.
     """
+    checked(net)
     known("exact", "norm", norm, NORMS)
     return max(float(operator_norm(J, norm)) for J in pieces(net, region))
 

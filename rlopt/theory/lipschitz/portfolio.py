@@ -24,7 +24,7 @@ from rlopt.theory.lipschitz.jacobian import interval_jacobian
 from rlopt.theory.lipschitz.layerwise import eclipse
 from rlopt.theory.lipschitz.lower import searched
 from rlopt.theory.lipschitz.maxcut import mixing
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.norms import SIZES, product_bound
 from rlopt.theory.lipschitz.propagation import jacobian_propagation
 from rlopt.theory.lipschitz.regions import NORMS, Region, box
@@ -129,6 +129,7 @@ def certify(
         TypeError: budget_seconds is no number.
         ArithmeticError: an implicit layer without a fixed point at some input.
     """
+    checked(net)
     known("certify", "norm", norm, NORMS)
     budget = positive("certify", "budget_seconds", budget_seconds)
     seed = whole("certify", "seed", seed, 0)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlopt.theory.checks import known, whole
-from rlopt.theory.lipschitz import cells
+from rlopt.theory.lipschitz import cells, jacobian
 from rlopt.theory.lipschitz.cells import Cell
 from rlopt.theory.lipschitz.certificate import Certificate, outward
 from rlopt.theory.lipschitz.chords import Chord, relaxed
@@ -28,12 +28,11 @@ from rlopt.theory.lipschitz.crown import Linear, Passed, bounded
 from rlopt.theory.lipschitz.interval import Interval, common, magnitude
 from rlopt.theory.lipschitz.jacobian import (
     forwards,
-    interval_jacobian,
     refuse_implicit,
     slopes_or_limits,
 )
 from rlopt.theory.lipschitz.measure import jacobian_norm
-from rlopt.theory.lipschitz.network import Network
+from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, Region, box, signs
 from rlopt.theory.lipschitz.slopes import preactivations, slopes_of
 
@@ -66,11 +65,12 @@ def jacobian_propagation(
         ArithmeticError: the bounds on the Jacobian overflow.
     """
     began = perf_counter()
+    checked(net)
     known("jacobian_propagation", "norm", norm, NORMS)
     branches = whole("jacobian_propagation", "branches", branches, 1)
     refuse_implicit("jacobian_propagation", net)
     region = None if region is None else box(net.inputs, region)
-    upper = interval_jacobian(net, region, norm).upper
+    upper = jacobian.bounded(net, region, norm)
     scalar, kind = net.scalar, norm
     if norm == "linf_l1" and net.outputs <= SIGNED:
         # the norm is the largest l_inf norm of a signed sum of the outputs
