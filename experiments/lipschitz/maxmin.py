@@ -3,8 +3,8 @@
     python experiments/lipschitz/maxmin.py        (some ten minutes on one core)
 
 Classifiers of 8 x 8 digits (scikit-learn's 1797) with k hidden MaxMin layers of the same width,
-called kFC-width after the paper, where k probably counts hidden layers too (an enumeration of all patterns
-is given for 2FC-16 only, whose 16 pairs allow it; a single layer of 32 would allow it as well).
+called kFC-width after the paper, where k probably counts hidden layers too: an enumeration of all
+patterns is given for 2FC-16 only, whose 16 pairs allow it.
 Orthogonal start, Adam with weight decay, fixed seeds. The columns "authors" belong to the weights
 for MNIST that the authors trained: their chain and product as published, and by how much one |.| a
 pair is below on those weights by our solver. The weights have no licence and are not shipped:
