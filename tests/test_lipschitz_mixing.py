@@ -226,6 +226,14 @@ def test_flat_cases_of_descent():
         penalty(formula_net((2, 3, 1)), -1)
 
 
+def test_descent_with_a_comparator_that_never_moves():
+    # two equal rows under a mirror of their difference
+    W = [np.ones((2, 2)), formula(5, 2, 1), formula(2, 5, 2)]
+    net = Network.from_weights(W, None, ["householder(1,-1)", "relu"])
+    made = penalty(net)
+    assert made.verify() and made.upper == pytest.approx(lipsdp(net).upper, rel=1e-3)
+
+
 def test_descent_on_feedback_with_other_slopes():
     # z = leaky(.5 z + x): slope 2 above 0, .1 / .95 below
     net = Network.implicit([[0.5]], [[1.0]], [[1.0]], activation="leaky_relu(0.1)")

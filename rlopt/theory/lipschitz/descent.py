@@ -34,6 +34,7 @@ from rlopt.theory.lipschitz.regions import box
 PENALTIES = (10.0, 1.0, 0.1, 0.01, 3e-4)  # mu of each stage, times the order of M
 POWERS = (8.0, 32.0, 128.0, 512.0, 2048.0)  # p of each stage
 TINY = 1e-100
+IDLE = 1e6  # multiplier of neurons that never move, over that of the others
 MEMORY = 20  # pairs of L-BFGS
 DECREASE, BACK, SHORTEST = 1e-4, 0.5, 1e-6  # of the line search
 
@@ -128,7 +129,9 @@ def start(lfr: LFR) -> np.ndarray:
         M = _matrix(lfr, theta)[np.ix_(before, before)]
         factor, _ = lapack.dpotrf(M, lower=1)
         half = lapack.dtrtrs(factor, A[np.ix_(mine, before)].T, lower=1)[0]
-        theta[mine] = 1.0 / max(float(np.linalg.norm(half, 2)) ** 2, TINY)
+        gain = float(np.linalg.norm(half, 2)) ** 2
+        # neurons that never move: a large multiplier, but not so large that nothing can be proved
+        theta[mine] = 1.0 / gain if gain > TINY else IDLE * max(1.0, float(theta.max()))
     return theta
 
 
