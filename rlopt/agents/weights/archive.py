@@ -65,6 +65,21 @@ class Saved:
         return found
 
 
+def content_of(path: Path) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        WeightsError: it cannot be read, or is empty.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
+    if not content:
+        raise WeightsError(f"{path} is empty")
+    return content
+
+
 def opened(path: str | Path) -> Saved:
     """Read a zip of Stable-Baselines3, or a state_dict that torch.save wrote.
 
@@ -72,12 +87,7 @@ def opened(path: str | Path) -> Saved:
         WeightsError: missing, damaged, or holding anything else.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-    if not content:
-        raise WeightsError(f"{path} is empty")
+    content = content_of(path)
     if not content.startswith(b"PK"):  # torch's format before it was a zip, or anything
         return Saved(_tensors(content, path), None)
     try:

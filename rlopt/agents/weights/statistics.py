@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from rlopt.agents.weights.archive import DAMAGED, WeightsError
+from rlopt.agents.weights.archive import DAMAGED, WeightsError, content_of
 from rlopt.theory.checks import finite_array, numbers
 from rlopt.theory.lipschitz.network import Network
 from rlopt.theory.lipschitz.regions import Region
@@ -116,12 +116,7 @@ def read_statistics(path: str | Path, *, trust_pickle: bool = False) -> Statisti
         WeightsError: missing, damaged, incomplete, not finite; a pickle that is not trusted.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(f"cannot read {path}: {error.strerror or error}") from error
-    if not content:
-        raise WeightsError(f"{path} is empty")
+    content = content_of(path)
     try:
         return _statistics(_numbers(content, trust_pickle))
     except WeightsError as error:

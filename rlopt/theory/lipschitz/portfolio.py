@@ -53,7 +53,7 @@ class Record(NamedTuple):
         seconds: since the start.
         upper: least rigorous upper bound so far.
         lower: largest attained lower bound so far.
-        method: what has just run.
+        method: what has just run, or "failed: ..." where it gave no bound.
         rigorous: of its result, as in `Certificate`; "attained" for a lower bound.
     """
 
@@ -206,7 +206,8 @@ class _Race:
     def _enter(self, bound: Callable[[], Certificate]) -> None:
         try:
             found = bound()
-        except ArithmeticError:  # floats overflow, or a solver gave up: no bound by this method
+        except ArithmeticError as error:  # floats overflow, or a solver gave up
+            self._record(f"failed: {error}", "none")
             return
         self.last = found
         if found.rigorous == "none":
