@@ -1,6 +1,6 @@
 """What `rlopt certify` says of four freshly trained policies of Stable-Baselines3.
 
-    OMP_NUM_THREADS=1 python experiments/lipschitz/policies.py        (some ten minutes on one core)
+    OMP_NUM_THREADS=1 python experiments/lipschitz/policies.py        (two minutes on one core)
 
 Trained for seconds with a fixed seed, saved, read from the zip without unpickling, certified in l2
 in raw units; PPO on normalised observations, whose statistics are folded in. "sampled" is the
