@@ -89,7 +89,7 @@ def draw(axis: Any, task: Task, history: Any) -> None:
         axis.step(seconds, [*values, values[-1]], where="post", color=color, lw=1.5)
         axis.annotate(
             f"{side} {values[-1]:.3f}", (SECONDS, values[-1]), color=color, ha="right", fontsize=8,
-            xytext=(0, 12 if side == "upper" else -11), textcoords="offset points",
+            xytext=(0, 22 if side == "upper" else -11), textcoords="offset points",
         )  # fmt: skip
     named: set[str] = set()
     last = np.inf
