@@ -16,7 +16,6 @@ from rlopt.theory.lipschitz.activations import Activation
 from rlopt.theory.lipschitz.modules import Affine, Clip, Step, averaged, chain, squashed
 from rlopt.theory.lipschitz.network import Network
 
-NETS = ("policy", "value", "q")
 # how Stable-Baselines3 writes an activation into its JSON; the classes with default arguments
 ACTIVATION = re.compile(r"<class 'torch\.nn\.modules\.activation\.(\w+)'>")
 ACTIVATIONS: dict[str, Step] = {

@@ -69,7 +69,7 @@ def penalty(net: Network, iterations: int = 150, region: Any = None) -> Certific
 
     Raises:
         ValueError: negative iterations, no feasible start, a region that is no box, or norms of
-            layers whose product is neither 0 nor between 1e-140 and 1e140.
+            layers whose product is neither 0 nor between 1e-120 and 1e120.
     """
     began = perf_counter()
     checked(net)

@@ -52,8 +52,8 @@ def eclipse(net: Network, fast: bool = False) -> Certificate:
 
     Raises:
         ValueError: a residual or implicit network, or groups (which are residual in the form with
-            one |.| a pair); norms of layers whose product is neither 0 nor between 1e-140 and
-            1e140.
+            one |.| a pair); norms of layers whose product is neither 0 nor between 1e-120 and
+            1e120.
         SolverFailed: (an ArithmeticError) a layer's programme was not solved.
     """
     began = perf_counter()

@@ -63,7 +63,7 @@ def mixing(net: Network, norm: str = "l2", region: Any = None) -> Certificate:
 
     Raises:
         ValueError: several outputs, neurons that feed neurons, an unknown norm, a region that is
-            no box, or norms of layers whose product is neither 0 nor between 1e-140 and 1e140.
+            no box, or norms of layers whose product is neither 0 nor between 1e-120 and 1e120.
     """
     began = perf_counter()
     checked(net)

@@ -14,7 +14,7 @@ from rlopt.theory.lipschitz.certificate import Certificate, outward
 from rlopt.theory.lipschitz.network import Network, checked
 from rlopt.theory.lipschitz.regions import NORMS, SIGNED
 
-SIZES = (1e-140, 1e140)  # of a bound whose square floats can hold
+SIZES = (1e-120, 1e120)  # of a bound whose square floats can hold
 
 
 def product_bound(net: Network, norm: str = "l2") -> Certificate:

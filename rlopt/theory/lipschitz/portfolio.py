@@ -70,7 +70,7 @@ class Certified:
 
     Attributes:
         upper: the least rigorous upper bound; inf if no method bounds the network at all. The
-            product of norms is all that there is if it is not between 1e-140 and 1e140.
+            product of norms is all that there is if it is not between 1e-120 and 1e120.
         lower: an attained Jacobian norm.
         witness: the point (n0,) where it is attained.
         certificate: of the upper bound; `certificate.verify()` checks it again.

@@ -63,7 +63,7 @@ def lipsdp(
         ValueError: a name that is none of these; structure="network", which is unsound; a coupling
             of groups for a network of other activations, on a region, or by layers; no feasible
             multipliers, as for an implicit layer that may have no fixed point; norms of layers
-            whose product is neither 0 nor between 1e-140 and 1e140.
+            whose product is neither 0 nor between 1e-120 and 1e120.
         SolverFailed: (an ArithmeticError) Clarabel gave up; only for solver="cvxpy" and for the
             couplings of groups.
     """
